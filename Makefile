@@ -1,0 +1,59 @@
+# make run    the main job on this machine: attested VAT lookups, verified, readable
+# make test   all checks
+# Everything else is listed by `make help`. Needs make and Python 3.11 or later; the rest installs itself into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LIVE ?=
+
+.PHONY: run serve test lint types unit bench dev requirements clean help
+
+run: $(VENV)/ready
+	$(BIN)/python -m devstack run $(if $(LIVE),--live)
+
+serve: $(VENV)/ready
+	$(BIN)/python -m devstack serve $(if $(LIVE),--live)
+
+test: lint types unit
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+unit: $(VENV)/ready
+	$(BIN)/pytest
+
+bench: $(VENV)/ready
+	$(BIN)/python -m bench
+
+dev: $(VENV)/ready
+	@echo "Ready. Activate it with: . $(BIN)/activate"
+
+# Pins every dependency anew, with hashes, for all platforms. Needs uv.
+requirements:
+	for name in parent enclave dev; do \
+	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
+	done
+
+$(VENV)/ready: requirements/dev.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed")'
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+	@echo "make serve  the same stack, left running, with a curl line that works"
+	@echo "make bench  figures, as ratios against named peers in the same run"
+	@echo "make lint | types | unit   the parts of make test"
+	@echo "make dev    set up .venv only;  make clean   remove what was made"
+	@echo "LIVE=1      with run or serve: ask the real upstreams"

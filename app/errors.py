@@ -1,0 +1,63 @@
+"""The parent's own errors, always JSON: `{success: false, error, code, requestId}`. Never HTML, never a stack trace."""
+
+from flask import Flask, Response, g, jsonify
+from werkzeug.exceptions import HTTPException
+
+from app.log import Log
+
+CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+class ApiError(Exception):
+    """An answer other than 200. `error` is for a person and holds nothing secret, `code` is for a program."""
+
+    def __init__(self, status: int, code: str, error: str, *, retry_after: int | None = None) -> None:
+        super().__init__(error)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+
+
+def install(app: Flask, log: Log) -> None:
+    """Make every error of `app` an answer of this module's form."""
+
+    @app.errorhandler(ApiError)
+    def api_error(error: ApiError) -> Response:
+        response = _answer(error.status, error.code, str(error))
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        response = _answer(status, CODES.get(status, "http_error"), error.description or error.name)
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def bug(error: Exception) -> Response:
+        log.event("internal error", requestId=g.request_id, error=type(error).__name__, where=_where(error))
+        return _answer(500, "internal_error", "Internal error; the log has it under this requestId")
+
+
+def _answer(status: int, code: str, error: str) -> Response:
+    response = jsonify(success=False, error=error, code=code, requestId=g.request_id)
+    response.status_code = status
+    return response
+
+
+def _where(error: Exception) -> str:
+    """Return file name and line of the innermost frame: no message and no value, which could be a secret."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"

@@ -1,0 +1,43 @@
+"""Builds the Flask application. Nothing happens at import time."""
+
+import os
+import uuid
+
+from flask import Flask, Response, g
+
+from app import errors, fetch, health
+from app.config import MAX_REQUEST_BYTES, Config, from_environment
+from app.log import Log
+from app.router import Router
+
+
+def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
+    """Return the parent as a WSGI application; without `config`, with the environment's settings.
+
+    Raises:
+        ConfigError, ManifestError, ValueError: the settings cannot be used.
+    """
+    settings = config or from_environment(os.environ)
+    chosen_log = log or Log()
+    router = Router(settings)
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
+    app.url_map.strict_slashes = False
+    app.before_request(_name_request)
+    app.after_request(_label_response)
+    errors.install(app, chosen_log)
+    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(health.blueprint(router))
+    return app
+
+
+def _name_request() -> None:
+    g.request_id = str(uuid.uuid4())
+
+
+def _label_response(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,18 @@
+"""How gunicorn serves the parent: threads, since a request is mostly waiting for an enclave.
+
+`gunicorn --config app/gunicorn_conf.py 'app:create_app()'`. BIND and WEB_WORKERS may be set in the environment. Without
+authentication in front of it, the parent listens on loopback only.
+"""
+
+import os
+
+bind = os.environ.get("BIND", "127.0.0.1:5001")
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = 32  # per process; each in-flight call holds one
+timeout = 150  # above the longest deadline a caller may ask for (120 s)
+graceful_timeout = 130  # a reload lets calls under way finish
+keepalive = 75  # seconds; above the idle timeout of common load balancers (AWS ALB 60 s)
+limit_request_line = 4094
+limit_request_fields = 64
+accesslog = None  # request lines hold paths; the application's own log says what may be said

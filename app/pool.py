@@ -1,0 +1,138 @@
+"""Connections to one enclave: bounded, kept open, healed by themselves.
+
+Rule on repeating: a call whose last byte may have reached the enclave is never sent again. A kept connection that the
+enclave has closed is noticed before anything is sent on it; one that breaks while a frame is still being sent carried
+no whole call, so that call may go out again on a new connection.
+"""
+
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from wire import frames, messages, sockets
+from wire.addresses import Address
+from wire.errors import DeadlinePassed, PeerLost, WireError
+
+MAX_IDLE_SECONDS = 60.0  # half of what the worker grants: the parent is the one to close
+MAX_WAIT_SECONDS = 5.0  # for a place, when every connection is in use
+PROBE_SECONDS = 1.0
+
+
+class PoolFull(Exception):
+    """Every connection to the enclave is in use, and none came free in time. Nothing was sent."""
+
+    advice = "Try again later, or allow more connections."
+
+
+@dataclass(slots=True)
+class _Connection:
+    sock: socket.socket
+    decoder: frames.Decoder = field(default_factory=frames.Decoder)
+    idle_since: float = 0.0
+
+    def is_good(self) -> bool:
+        fresh = time.monotonic() - self.idle_since < MAX_IDLE_SECONDS
+        return fresh and not self.decoder.pending and sockets.is_quiet(self.sock)
+
+    def exchange(self, frame: bytes, *, deadline: float) -> bytes:
+        sockets.send(self.sock, frame, deadline=deadline)
+        payload = sockets.receive_frame(self.sock, self.decoder, deadline=deadline)
+        if payload is None:
+            raise PeerLost("Connection closed: expected 4 bytes, got 0", delivered=True)
+        return payload
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+class EnclavePool:
+    """Calls one enclave. Safe to use from many threads; one call holds one connection."""
+
+    def __init__(self, address: Address, *, connections: int) -> None:
+        self.address = address
+        self._places = threading.BoundedSemaphore(connections)
+        self._lock = threading.Lock()
+        self._idle: deque[_Connection] = deque()
+        self._keeps: bool | None = None  # whether this worker keeps connections open; the predecessor's does not
+
+    def call(self, payload: bytes, *, deadline: float) -> bytes:
+        """Send one payload and return the reply's. `deadline` is an instant on `time.monotonic()`.
+
+        Raises:
+            PoolFull: no connection came free.
+            PeerLost, FrameError: the enclave is unreachable, broke off, or does not speak the protocol.
+            DeadlinePassed: it was too slow.
+        """
+        wait = min(deadline - time.monotonic(), MAX_WAIT_SECONDS)
+        if not self._places.acquire(timeout=max(0.0, wait)):
+            raise PoolFull("all connections to the enclave are in use")
+        try:
+            return self._call(frames.encode(payload), deadline)
+        finally:
+            self._places.release()
+
+    def ping(self, *, deadline: float) -> bytes:
+        """Ask whether the enclave is alive; return its answer unread. Raises as `call` does."""
+        return self.call(messages.PING, deadline=deadline)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while (connection := self._pop()) is not None:
+            connection.close()
+
+    def _call(self, frame: bytes, deadline: float) -> bytes:
+        connection = self._take()
+        if connection is not None:
+            try:
+                return self._exchange(connection, frame, deadline)
+            except PeerLost as exc:
+                if exc.delivered:
+                    raise
+        try:
+            connection = _Connection(sockets.connect(self.address, deadline=deadline))
+        except PeerLost:
+            self._keeps = None  # another worker may come back at this address
+            raise
+        return self._exchange(connection, frame, deadline)
+
+    def _exchange(self, connection: _Connection, frame: bytes, deadline: float) -> bytes:
+        try:
+            payload = connection.exchange(frame, deadline=deadline)
+        except WireError:
+            connection.close()
+            raise
+        self._give(connection)
+        return payload
+
+    def _take(self) -> _Connection | None:
+        while (connection := self._pop()) is not None:
+            if connection.is_good():
+                return connection
+            connection.close()
+            self._keeps = None
+        return None
+
+    def _give(self, connection: _Connection) -> None:
+        if self._keeps is None:
+            self._keeps = _answers_again(connection)
+        if not self._keeps:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.append(connection)
+
+    def _pop(self) -> _Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+
+def _answers_again(connection: _Connection) -> bool:
+    """Whether the worker serves a second frame on a connection, found out with a ping, once per worker."""
+    try:
+        connection.exchange(frames.encode(messages.PING), deadline=time.monotonic() + PROBE_SECONDS)
+    except (WireError, DeadlinePassed):
+        return False
+    return True

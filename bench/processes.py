@@ -1,0 +1,163 @@
+"""The processes of one measurement: a folder for their sockets and output, started in it, ended with it."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app import gunicorn_conf
+
+ROOT = Path(__file__).parent.parent
+WEB_WORKERS = 2  # gunicorn processes of the parent and of every peer: one per core of the smallest machine we use
+WEB_THREADS = gunicorn_conf.threads
+READY_SECONDS = 30.0
+STOP_SECONDS = 5.0
+POLL_SECONDS = 0.05
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# What would make a peer behave as nobody asked it to: other roots, a proxy, another number of processes.
+UNWANTED_VARIABLES = ("BUNDLE", "PROXY", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS")
+
+
+class BenchError(Exception):
+    """The benchmark itself failed: a process ended, or nobody answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A started process with those that it started itself; they share its process group."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time (user and system) that the group has used so far, to a clock tick of mostly 10 ms."""
+        return sum(_ticks(path, self.process.pid) for path in Path("/proc").glob("[0-9]*/stat")) / TICKS_PER_SECOND
+
+    def check(self) -> None:
+        """Return if it is running.
+
+        Raises:
+            BenchError: it is not; the message ends with the last lines that it wrote.
+        """
+        if self.process.poll() is not None:
+            tail = self.output.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise BenchError(f"{self.name} ended with status {self.process.returncode}:\n{tail}")
+
+
+class Processes:
+    """Starts processes in a new folder; leaving the context ends every one of them and removes the folder."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        self.folder = Path()
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="tytle-bench-"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _uninterrupted():
+            for child in reversed(self._children):
+                _end(child.process)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self, name: str, command: list[str], *, keep: tuple[int, ...] = ()) -> Child:
+        """Start a command; its output goes to a file in the folder. `keep` are descriptors that it inherits."""
+        output = self.folder / f"{len(self._children)}.log"
+        with output.open("wb") as stream:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=keep,
+                start_new_session=True,  # Ctrl-C is for us; we end them
+            )
+        child = Child(name, process, output)
+        self._children.append(child)
+        return child
+
+    def module(self, name: str, *arguments: object) -> Child:
+        """Start one of our modules: `python -m ARGUMENTS`."""
+        return self.start(name, [sys.executable, "-m", *map(str, arguments)])
+
+    def gunicorn(self, name: str, application: str) -> tuple[Child, int]:
+        """Serve a WSGI application as the parent is served: its gunicorn configuration, on a port that is returned."""
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+            command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
+            command += ["--workers", str(WEB_WORKERS), "--bind", f"fd://{listener.fileno()}", application]
+            port: int = listener.getsockname()[1]
+            return self.start(name, command, keep=(listener.fileno(),)), port
+
+    def run(self, command: list[str]) -> bytes:
+        """Run a command to its end and return its output.
+
+        Raises:
+            BenchError: it failed.
+        """
+        child = self.start(command[2], command)
+        child.process.wait()
+        self._children.remove(child)
+        if child.process.returncode != 0:
+            child.check()
+        return child.output.read_bytes()
+
+
+def wait_for(child: Child, ready: Callable[[], bool]) -> None:
+    """Wait until `ready` says so.
+
+    Raises:
+        BenchError: the child ended first, or it took too long.
+    """
+    end = time.monotonic() + READY_SECONDS
+    while not ready():
+        child.check()
+        if time.monotonic() > end:
+            raise BenchError(f"{child.name} was not ready within {READY_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not any(u in name.upper() for u in UNWANTED_VARIABLES)}
+    return kept | {"PYTHONPATH": str(ROOT)}
+
+
+def _ticks(stat: Path, group: int) -> int:
+    try:
+        fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:  # it ended meanwhile
+        return 0
+    return int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0  # proc(5): pgrp, utime, stime
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):  # the usual case: the whole group has ended
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,99 @@
+"""Interleaved rounds: every subject is loaded once in each round, so that a busy machine troubles all of them alike."""
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from bench.load import Figures
+from bench.processes import Child, Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How much is measured: `seconds` per subject and round, `rounds`, `clients` that ask at the same time."""
+
+    seconds: float = 2.5
+    rounds: int = 5
+    clients: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is loaded: `command` prints `Figures` and takes the seconds as its last argument.
+
+    `serving` are the processes whose CPU time is told apart.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    serving: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One subject in one round. `cpu_ms` is the CPU time per answer, by process; the client's is among them."""
+
+    figures: Figures
+    cpu_ms: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Good answers per second."""
+        return self.figures.requests / self.figures.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of the rounds, and their least and greatest value."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Self:
+        """Return the spread of at least one value."""
+        ordered = sorted(values)
+        return cls(statistics.median(ordered), ordered[0], ordered[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One subject in all rounds."""
+
+    subject: Subject
+    samples: tuple[Sample, ...]
+
+    def spread(self, read: Callable[[Sample], float]) -> Spread:
+        """Return the spread of what `read` finds in a sample."""
+        return Spread.of(read(sample) for sample in self.samples)
+
+    def ratio_to(self, peer: "Series") -> Spread:
+        """Return the spread of the ratios of answers per second, round by round."""
+        return Spread.of(ours.rate / theirs.rate for ours, theirs in zip(self.samples, peer.samples, strict=True))
+
+    @property
+    def errors(self) -> int:
+        """Bad and missing answers in all rounds."""
+        return sum(sample.figures.errors for sample in self.samples)
+
+
+def interleave(processes: Processes, subjects: Sequence[Subject], settings: Settings) -> list[Series]:
+    """Load each subject in turn, `settings.rounds` times; return the series in the subjects' order."""
+    samples: list[list[Sample]] = [[] for _ in subjects]
+    for _ in range(settings.rounds):
+        for subject, so_far in zip(subjects, samples, strict=True):
+            so_far.append(_sample(processes, subject, settings.seconds))
+    return [Series(subject, tuple(series)) for subject, series in zip(subjects, samples, strict=True)]
+
+
+def _sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+    before = [child.cpu_seconds() for child in subject.serving]
+    figures = Figures(**json.loads(processes.run([*subject.command, str(seconds)])))
+    answered = max(1, figures.answered)
+    cpu_ms = {"client": figures.cpu_seconds * 1000 / answered}
+    for child, used in zip(subject.serving, before, strict=True):
+        cpu_ms[child.name] = (child.cpu_seconds() - used) * 1000 / answered
+    return Sample(figures=figures, cpu_ms=cpu_ms)

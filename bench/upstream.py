@@ -1,0 +1,114 @@
+"""The TLS upstream that both sides ask: nginx where it is installed, since it costs little, else devstack's stand-in.
+
+Both answer with the same body, VIES's answer for a valid VAT number. The certificate names the real host, which our
+policy demands, and `localhost`, which the peers use; both are reached on loopback TCP.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import Processes, wait_for
+from bench.vies_call import CALL, HOST, PATH
+from devstack.tls_pki import Authority
+from devstack.upstream import Request, Response, UpstreamServer
+from devstack.vies import Vies
+from devstack.worker import ROOTS
+
+ALIAS = "localhost"
+NGINX = """
+daemon off; pid {folder}/nginx.pid; error_log stderr warn; worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 75s;
+  client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
+  uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
+  server {{
+    listen 127.0.0.1:{port} ssl backlog=512; server_name {host} {alias};
+    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    location = {path} {{ default_type application/json; return 200 '{body}'; }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A running upstream: `url` for those who may name it as they like, `roots` the PEM file of its authority."""
+
+    name: str
+    port: int
+    roots: Path
+
+    @property
+    def url(self) -> str:
+        """The address by which the peers ask."""
+        return f"https://{ALIAS}:{self.port}{PATH}"
+
+
+def start(processes: Processes) -> Upstream:
+    """Start the best upstream that this machine has, and wait until it accepts."""
+    port = _free_port()
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if nginx:
+        _configure(processes.folder, port)
+        command = [nginx, "-p", str(processes.folder), "-c", str(processes.folder / "nginx.conf")]
+        child, name = processes.start("nginx", command), _version(nginx)
+    else:
+        child = processes.module("upstream", "bench.upstream", processes.folder, port)
+        name = "devstack's Python stand-in (nginx is not installed)"
+    wait_for(child, lambda: _accepts(port))
+    return Upstream(name=name, port=port, roots=processes.folder / ROOTS)
+
+
+def answer() -> Response:
+    """Return what VIES says to the call."""
+    headers = {name.lower(): value for name, value in CALL["headers"].items()}
+    return Vies()(Request(method=CALL["method"], host=HOST, path=PATH, headers=headers, body=CALL["body"].encode()))
+
+
+def _configure(folder: Path, port: int) -> None:
+    authority = Authority()
+    identity = authority.issue(HOST, ALIAS)
+    (folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
+    (folder / "chain.pem").write_bytes(identity.chain_pem)
+    (folder / "key.pem").write_bytes(identity.key_pem)
+    body = answer().body.decode()
+    if any(character in body for character in "'\\$"):
+        raise ValueError("the body needs quoting that nginx's configuration does not have")
+    text = NGINX.format(folder=folder, port=port, host=HOST, alias=ALIAS, path=PATH, body=body)
+    (folder / "nginx.conf").write_text(text, encoding="utf-8")
+
+
+def _version(nginx: str) -> str:
+    said = subprocess.run([nginx, "-v"], capture_output=True, text=True, check=True).stderr
+    return said.strip().rpartition(" ")[2] or "nginx"
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def main(arguments: list[str]) -> int:
+    """Serve devstack's stand-in until the process is ended: `python -m bench.upstream FOLDER PORT`."""
+    authority, canned = Authority(), answer()
+    (Path(arguments[0]) / ROOTS).write_text(authority.roots_pem, encoding="ascii")
+    handlers = {host: lambda _: canned for host in (HOST, ALIAS)}
+    with UpstreamServer(handlers, authority=authority, port=int(arguments[1])):
+        signal.pause()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

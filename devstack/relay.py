@@ -1,0 +1,205 @@
+"""A blind byte relay, the stand-in for vsock-proxy: bytes in, the same bytes out, both ways.
+
+Rule: nothing here looks at a byte. End of stream is passed on as end of stream (half-close), and an
+error on either side ends both. One relay has one target, as one vsock-proxy has one remote host.
+Like vsock-proxy it accepts before it has reached the target: a target that refuses shows as an end of
+stream to the client, not as a refused connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+
+Endpoint = Path | tuple[str, int]  # a unix socket's path, or a host and a port
+
+MAX_CONNECTIONS = 64
+CHUNK_BYTES = 16 * 1024
+CONNECT_TIMEOUT_S = 5.0
+POLL_S = 0.05  # how late stop() may be noticed; a closed listener does not wake accept() everywhere
+
+
+class Relay:
+    """Listens on `listen`, connects every accepted connection to `target`; start, stop, or use `with`.
+
+    A connection above `max_connections` waits in the backlog. `target` may be changed at any time and
+    holds for the connections accepted afterwards.
+    """
+
+    def __init__(
+        self,
+        target: Endpoint,
+        *,
+        listen: Endpoint = ("127.0.0.1", 0),
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        if max_connections < 1:
+            raise ValueError(f"max_connections must be at least 1, got {max_connections}")
+        self.target = target
+        self.accepted = 0  # connections so far; read by tests
+        self._listen = listen
+        self._slots = threading.BoundedSemaphore(max_connections)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._threads: set[threading.Thread] = set()
+        self._listener: socket.socket | None = None
+        self._acceptor: threading.Thread | None = None
+
+    @property
+    def address(self) -> Endpoint:
+        """Where it listens, with the port the kernel chose.
+
+        Raises: RuntimeError before start().
+        """
+        if self._listener is None:
+            raise RuntimeError("the relay is not started")
+        if isinstance(self._listen, Path):
+            return self._listen
+        host, port = self._listener.getsockname()[:2]
+        return str(host), int(port)
+
+    def start(self) -> Relay:
+        """Binds and begins to accept.
+
+        Raises: OSError when the address is taken; RuntimeError when it was started before.
+        """
+        if self._listener is not None or self._stopping.is_set():
+            raise RuntimeError("a relay starts once")
+        self._listener = _listening(self._listen)
+        self._acceptor = threading.Thread(target=self._accept, name="relay-accept", daemon=True)
+        self._acceptor.start()
+        return self
+
+    def stop(self) -> None:
+        """Closes the listener and every connection, and waits for the threads; may be called twice."""
+        self._stopping.set()
+        if self._acceptor is not None:
+            self._acceptor.join()
+        with self._lock:
+            open_sockets, threads = list(self._sockets), list(self._threads)
+        for sock in open_sockets:
+            _shutdown(sock, socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        if self._listener is not None:
+            self._listener.close()
+            if isinstance(self._listen, Path):
+                self._listen.unlink(missing_ok=True)
+
+    def dial(self, timeout: float) -> socket.socket:
+        """Connects to the relay as a client would. Raises: OSError."""
+        return connect(self.address, timeout=timeout)
+
+    def __enter__(self) -> Relay:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            if not self._slots.acquire(timeout=POLL_S):
+                continue
+            client = self._next_client()
+            if client is None:
+                self._slots.release()
+                continue
+            self.accepted += 1
+            thread = threading.Thread(target=self._serve, args=(client,), name="relay", daemon=True)
+            with self._lock:
+                self._threads.add(thread)
+                self._sockets.add(client)
+            thread.start()
+
+    def _next_client(self) -> socket.socket | None:
+        if self._listener is None:
+            return None
+        try:
+            client, _ = self._listener.accept()
+        except OSError:  # the poll interval passed, or the client went away before accept
+            return None
+        client.settimeout(None)
+        return client
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            with client, contextlib.suppress(OSError):
+                remote = connect(self.target, timeout=CONNECT_TIMEOUT_S)
+                remote.settimeout(None)
+                with remote:
+                    self._exchange(client, remote)
+        finally:
+            with self._lock:
+                self._sockets.discard(client)
+                self._threads.discard(threading.current_thread())
+            self._slots.release()
+
+    def _exchange(self, client: socket.socket, remote: socket.socket) -> None:
+        """Pumps both ways until both have ended; the second direction has its own thread."""
+        with self._lock:
+            if self._stopping.is_set():
+                return
+            self._sockets.add(remote)
+        up = threading.Thread(target=_pump, args=(client, remote), name="relay-up", daemon=True)
+        up.start()
+        try:
+            _pump(remote, client)
+            up.join()
+        finally:
+            with self._lock:
+                self._sockets.discard(remote)
+
+
+def connect(endpoint: Endpoint, *, timeout: float) -> socket.socket:
+    """Connects to a unix path or to a host and port; the timeout (seconds) stays set. Raises: OSError."""
+    if not isinstance(endpoint, Path):
+        return socket.create_connection(endpoint, timeout=timeout)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(str(endpoint))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _listening(endpoint: Endpoint) -> socket.socket:
+    if isinstance(endpoint, Path):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        address: str | tuple[str, int] = str(endpoint)
+    else:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        address = endpoint
+    try:
+        listener.bind(address)
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    listener.settimeout(POLL_S)
+    return listener
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copies until the end of `source`, then half-closes `sink`; an error ends both directions."""
+    try:
+        while data := source.recv(CHUNK_BYTES):
+            sink.sendall(data)
+    except OSError:
+        _shutdown(source, socket.SHUT_RDWR)
+        _shutdown(sink, socket.SHUT_RDWR)
+    else:
+        _shutdown(sink, socket.SHUT_WR)
+
+
+def _shutdown(sock: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):  # the peer may have closed first
+        sock.shutdown(how)

@@ -1,0 +1,95 @@
+"""Prints a reply as a person reads it: what was asked, what came back, who signed it, and what it says."""
+
+import base64
+import datetime as dt
+import json
+from typing import Any
+
+import cbor2
+
+from nsm import document
+
+WIDTH = 100
+CLIPPED_CHARS = 900
+
+
+def heading(text: str) -> None:
+    """Print a section's title."""
+    print(f"\n{text}\n{'=' * min(len(text), WIDTH)}")
+
+
+def asked(call: dict[str, Any]) -> None:
+    """Print the call that was sent to the parent."""
+    print(f"  asked      {call['method']} {call['url']}")
+    if call.get("body"):
+        print(f"             {call['body']}")
+
+
+def answered(http_status: int, reply: dict[str, Any]) -> None:
+    """Print the parent's answer and, where there is one, its attestation."""
+    verdict = "success" if reply.get("success") else "no success"
+    print(f"  answer     HTTP {http_status} from the parent, {verdict}, status {reply.get('status', '-')}")
+    if reply.get("error"):
+        print(f"  error      {reply['error']}")
+    if reply.get("rawBody"):
+        _block("body", _pretty(reply["rawBody"]))
+    attestation = reply.get("attestation")
+    if attestation is None:
+        print("  attested   no: nothing was fetched")
+        return
+    _attestation(attestation)
+
+
+def _attestation(attestation: dict[str, Any]) -> None:
+    signed = base64.b64decode(attestation["nsmDocument"])
+    fields = document.read(signed)
+    when = dt.datetime.fromtimestamp(fields.timestamp_ms / 1000, tz=dt.UTC)
+    print(f"  attested   {attestation['attestationId']}")
+    print(
+        f"  document   {len(signed)} bytes of COSE_Sign1, module {fields.module_id}, signed {when:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    for index in (0, 1, 2):
+        print(f"  PCR{index}       {fields.pcrs[index].hex()}")
+    _block("user_data", _readable(cbor2.loads(fields.user_data or b"\xf6")))
+    _block("statement", _readable(cbor2.loads(base64.b64decode(attestation["statement"]))))
+
+
+def _block(name: str, text: str) -> None:
+    lines = text[:CLIPPED_CHARS].splitlines() if name == "body" else text.splitlines()
+    for number, line in enumerate(lines):
+        print(f"  {name if number == 0 else '':<10} {line}")
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def _readable(value: object, depth: int = 0) -> str:
+    """Return CBOR as indented text: bytes in hexadecimal, header pairs on one line."""
+    pad = "  " * depth
+    if isinstance(value, dict):
+        return "\n".join(f"{pad}{key}:{_nested(item, depth)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "\n".join(f"{pad}-{_nested(item, depth)}" for item in value)
+    return f"{pad}{_scalar(value)}"
+
+
+def _nested(value: object, depth: int) -> str:
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+        return f" {value[0]}: {'(secret, withheld)' if value[1] is None else _text(value[1])}"
+    if isinstance(value, dict | list) and value:
+        return "\n" + _readable(value, depth + 1)
+    return f" {_scalar(value)}"
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return "(none)" if value is None or value in ([], {}) else str(value)
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

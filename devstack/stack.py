@@ -1,0 +1,189 @@
+"""The whole system on one machine: upstream stand-ins, relays, a worker process and gunicorn, started and stopped.
+
+Upstreams and relays run in threads of this process; worker and parent are processes of their own, so that they can be
+killed and restarted as on a host. Everything is reached through unix sockets in a folder and loopback TCP.
+"""
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.config import SERVICES
+from devstack.hmrc import Hmrc
+from devstack.relay import Endpoint, Relay
+from devstack.tls_pki import Authority
+from devstack.upstream import Handler, UpstreamServer
+from devstack.vies import Vies
+from devstack.worker import NSM_ROOT, ROOTS, relay_path, socket_path
+from policy import manifest
+
+ROOT = Path(__file__).parent.parent
+READY_SECONDS = 30.0
+STOP_SECONDS = 20.0
+MAX_CONNECTIONS = 256
+
+HANDLERS: Mapping[str, type[Vies] | type[Hmrc]] = {"ec.europa.eu": Vies, "api.service.hmrc.gov.uk": Hmrc}
+
+
+class Stack:
+    """A running system for one service; use `with`. `url` is the parent's, `nsm_root` the PEM of the soft NSM's root.
+
+    `live` reaches the real upstreams through the relays and trusts the public certificate authorities; otherwise
+    `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes.
+    """
+
+    def __init__(
+        self,
+        service: str = "vies",
+        *,
+        live: bool = False,
+        port: int = 0,
+        nsm_seconds: float = 0.0,
+        workers: int = 1,
+        handlers: Mapping[str, Handler] | None = None,
+        quiet: bool = True,
+    ) -> None:
+        self._manifest_path = SERVICES / f"{service}.toml"
+        self._manifest = manifest.load(self._manifest_path.read_bytes())
+        self._live = live
+        self._port = port or _free_port()
+        self._nsm_seconds = nsm_seconds
+        self._workers = workers
+        hosts = [upstream.host for upstream in self._manifest.upstreams]
+        self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
+        self._output = subprocess.DEVNULL if quiet else None
+        self._cleanup = contextlib.ExitStack()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self.folder = Path()
+
+    @property
+    def url(self) -> str:
+        """Where the parent answers."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def nsm_root(self) -> str:
+        """PEM of the root that signs this stack's documents: a test root, trusted by nobody else."""
+        return (self.folder / NSM_ROOT).read_text(encoding="ascii")
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def kill_worker(self) -> None:
+        """End the worker as a power cut would."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker.wait()
+
+    def stop_worker(self) -> int:
+        """End the worker with SIGTERM; return its exit status."""
+        if self._worker is None:
+            return 0
+        self._worker.send_signal(signal.SIGTERM)
+        return self._worker.wait(STOP_SECONDS)
+
+    def start_worker(self) -> None:
+        """Start a worker, with new keys and a new boot id, and wait until it listens."""
+        command = [sys.executable, "-m", "devstack.worker", str(self._manifest_path), str(self.folder)]
+        command += ["--nsm-seconds", str(self._nsm_seconds), *(["--live"] if self._live else [])]
+        path = socket_path(self.folder, self._manifest.name)
+        path.unlink(missing_ok=True)
+        self._worker = self._spawn(command)
+        self._wait_for("the worker", self._worker, lambda: _accepts(path))
+
+    def _start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tytle-"))
+        self._cleanup.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        targets = self._live_targets() if self._live else self._start_upstream()
+        for upstream in self._manifest.upstreams:
+            relay = Relay(
+                targets[upstream.host], listen=relay_path(self.folder, upstream), max_connections=MAX_CONNECTIONS
+            )
+            self._cleanup.enter_context(relay)
+        self.start_worker()
+        self._cleanup.callback(self.kill_worker)
+        self._start_parent()
+
+    def _live_targets(self) -> dict[str, Endpoint]:
+        return {upstream.host: (upstream.host, 443) for upstream in self._manifest.upstreams}
+
+    def _start_upstream(self) -> dict[str, Endpoint]:
+        authority = Authority()
+        (self.folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
+        server = self._cleanup.enter_context(UpstreamServer(self._handlers, authority=authority))
+        return dict.fromkeys(self._handlers, server.address)
+
+    def _start_parent(self) -> None:
+        application = f"devstack.parent:create({str(self.folder)!r}, {self._manifest.name!r})"
+        command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
+        command += ["--bind", f"127.0.0.1:{self._port}", "--workers", str(self._workers), application]
+        parent = self._spawn(command)
+        self._cleanup.callback(_stop, parent)
+        self._wait_for("the parent", parent, self._is_healthy)
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=ROOT, stdout=self._output, stderr=self._output)
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=3) as answer:
+                return bool(json.load(answer)["healthy"])
+        except (OSError, urllib.error.URLError, ValueError):
+            return False
+
+    def _wait_for(self, name: str, process: "subprocess.Popen[bytes]", ready: "object") -> None:
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended with status {process.returncode} before it was ready")
+            if callable(ready) and ready():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{name} was not ready within {READY_SECONDS} s")
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

@@ -1,0 +1,66 @@
+"""One enclave worker as a process: the measured code, handed a soft NSM, a test CA and relays in a folder.
+
+`python -m devstack.worker MANIFEST FOLDER [--live] [--nsm-seconds S]`. It listens on FOLDER/NAME.sock and reaches the
+upstream with proxy port N through FOLDER/relay-N.sock. It writes FOLDER/nsm-root.pem, the root of its documents.
+"""
+
+import argparse
+import socket
+import sys
+from pathlib import Path
+
+import certifi
+
+from devstack.soft_nsm import SoftNsm
+from enclave_worker.__main__ import serve
+from enclave_worker.log import Log
+from enclave_worker.server import FrameServer
+from enclave_worker.upstream.tls import client_context
+from enclave_worker.worker import Worker
+from policy import manifest
+from policy.manifest import Upstream
+from wire import sockets
+from wire.addresses import UnixAddress
+
+ROOTS = "upstream-roots.pem"
+NSM_ROOT = "nsm-root.pem"
+
+
+def relay_path(folder: Path, upstream: Upstream) -> Path:
+    """Return where the relay for this upstream listens."""
+    return folder / f"relay-{upstream.proxy_port}.sock"
+
+
+def socket_path(folder: Path, service: str) -> Path:
+    """Return where this service's worker listens."""
+    return folder / f"{service}.sock"
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--live", action="store_true", help="trust the public certificate authorities")
+    parser.add_argument("--nsm-seconds", type=float, default=0.0, help="service time of the soft NSM")
+    options = parser.parse_args(arguments)
+    policy = manifest.load(options.manifest.read_bytes())
+    nsm = SoftNsm(service_time=options.nsm_seconds)
+    (options.folder / NSM_ROOT).write_text(nsm.pki.root_pem, encoding="ascii")
+    roots = Path(certifi.where()) if options.live else options.folder / ROOTS
+
+    def dial(upstream: Upstream, deadline: float) -> socket.socket:
+        return sockets.connect(UnixAddress(path=str(relay_path(options.folder, upstream))), deadline=deadline)
+
+    log = Log(policy.name)
+    tls = client_context(roots.read_text(encoding="ascii"))
+    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, log=log)
+    path = socket_path(options.folder, policy.name)
+    path.unlink(missing_ok=True)
+    serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.answer, log=log), log)
+    worker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,25 @@
+"""One JSON object per line on standard error. A log line never holds a header value, body, path, query or secret.
+
+The enclave's console reaches the host in debug mode only; what is written here must be fit for a hostile reader.
+"""
+
+import json
+import sys
+import time
+from typing import TextIO
+
+
+class Log:
+    """Writes events. The values are names, numbers and our own words: never bytes from a caller or an upstream."""
+
+    def __init__(self, service: str, *, stream: TextIO = sys.stderr) -> None:
+        self._service = service
+        self._stream = stream
+
+    def event(self, name: str, **fields: str | int) -> None:
+        """Write one event with its fields. A broken console is no reason to stop serving."""
+        line = {"time": round(time.time(), 3), "service": self._service, "event": name, **fields}
+        try:
+            print(json.dumps(line, ensure_ascii=True), file=self._stream, flush=True)
+        except OSError:
+            return

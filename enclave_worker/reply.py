@@ -1,0 +1,110 @@
+"""The worker's replies as JSON bytes, in the predecessor's shape. The parent passes them on untouched."""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from enclave_worker import legacy
+from enclave_worker.upstream.exchange import Answer, Failure
+from nsm.client import Attested
+from policy.headers import is_secret
+from policy.rules import Allowed
+from wire import jsontext
+from wire.frames import MAX_FRAME_BYTES
+from wire.messages import encode_body
+
+ECHOED_PCRS = (0, 1, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What an attested reply carries as proof. `attested` is the NSM's document with the fields read from it."""
+
+    attestation_id: str
+    statement: bytes
+    timestamp: int
+    nonce: str
+    attested: Attested
+
+
+def refusal(status: int, error: str) -> bytes:
+    """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out."""
+    return jsontext.dump({"success": False, "status": status, "headers": {}, "rawBody": "", "error": error})
+
+
+def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
+    """Return the answer to a ping."""
+    return jsontext.dump({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
+
+
+def attested(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> bytes:
+    """Return the reply for a fetch, successful or not, with its evidence. It fits a frame."""
+    fields = _answer(outcome, "text") if isinstance(outcome, Answer) else _failure(outcome)
+    fields["attestation"] = _attestation(allowed, outcome, evidence)
+    reply = jsontext.dump(fields)
+    if len(reply) > MAX_FRAME_BYTES and isinstance(outcome, Answer):
+        # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
+        reply = jsontext.dump({**fields, **_answer(outcome, "base64")})
+    return reply
+
+
+def body_of(outcome: Answer | Failure) -> bytes:
+    """Return the body a reply hands out: that of the answer, or nothing."""
+    return outcome.body if isinstance(outcome, Answer) else b""
+
+
+def _answer(answer: Answer, form: str) -> dict[str, Any]:
+    if form == "text":
+        text, encoding = encode_body(answer.body)
+    else:
+        text, encoding = base64.b64encode(answer.body).decode(), "base64"
+    return {
+        "success": True,
+        "status": answer.status,
+        "headers": _joined(answer.headers),
+        "rawBody": text,
+        "bodyEncoding": encoding,
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "success": False,
+        "status": 504 if failure.kind == "timeout" else 502,
+        "headers": {},
+        "rawBody": "",
+        "bodyEncoding": "utf-8",
+        "error": f"{failure.kind}: {failure.detail}",
+    }
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Lower-case names, repeated fields joined with a comma; the statement has them complete and in order."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("ascii").lower(), value.decode("latin-1")
+        joined[key] = f"{joined[key]}, {text}" if key in joined else text
+    return joined
+
+
+def _attestation(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> dict[str, Any]:
+    pcrs = evidence.attested.fields.pcrs
+    return {
+        "attestationId": evidence.attestation_id,
+        "responseHash": legacy.response_hash(body_of(outcome)),
+        "requestHash": legacy.request_hash(allowed.url.text, allowed.method, _public_headers(allowed)),
+        "apiEndpoint": allowed.url.endpoint,
+        "apiMethod": allowed.method,
+        "timestamp": evidence.timestamp,
+        "nsmDocument": base64.b64encode(evidence.attested.document).decode(),
+        "pcrs": {f"pcr{index}": pcrs[index].hex() for index in ECHOED_PCRS},
+        "nonce": evidence.nonce,
+        "statement": base64.b64encode(evidence.statement).decode(),
+        "mode": "document",
+    }
+
+
+def _public_headers(allowed: Allowed) -> list[tuple[str, str]]:
+    secret = allowed.upstream.secret_headers
+    return [(header.name, header.value) for header in allowed.headers if not is_secret(header.name, secret)]

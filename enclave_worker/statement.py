@@ -1,0 +1,120 @@
+"""The statement: what this enclave says happened, as deterministic CBOR (RFC 8949, 4.2.1), and the tree above it.
+
+The CDDL is in VERIFICATION.md. Statements are written once and returned verbatim; nobody, not even this program,
+reads one back. The hashes are those of RFC 9162, 2.1.1.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from enclave_worker.upstream.exchange import Answer, Failure
+from policy.headers import is_secret
+from policy.rules import Allowed
+
+PROFILE = "tytle/attested-fetch/v1"
+LEAF_PREFIX = b"\x00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What every statement of one worker process repeats: service name, manifest digest (SHA-256), boot (16 bytes)."""
+
+    service: str
+    manifest: bytes
+    boot: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """When and for whom: the caller's `id` and `challenge`, `seq` in this boot, the enclave's clock in milliseconds."""
+
+    id: str
+    seq: int
+    time_ms: int
+    challenge: bytes | None
+
+
+def encode(
+    identity: Identity, circumstances: Circumstances, exchanges: list[tuple[Allowed, Answer | Failure]]
+) -> bytes:
+    """Return the statement's bytes. `exchanges` are the requests in the order they were made, with what came."""
+    statement: dict[str, Any] = {
+        "profile": PROFILE,
+        "service": identity.service,
+        "manifest": identity.manifest,
+        "boot": identity.boot,
+        "id": circumstances.id,
+        "seq": circumstances.seq,
+        "time": circumstances.time_ms,
+        "exchanges": [_exchange(allowed, outcome) for allowed, outcome in exchanges],
+    }
+    if circumstances.challenge is not None:
+        statement["challenge"] = circumstances.challenge
+    return deterministic(statement)
+
+
+def user_data(leaf: bytes) -> bytes:
+    """Return what the NSM signs for a statement alone in its tree: the root is the leaf, the size 1."""
+    return deterministic({"profile": PROFILE, "root": leaf, "size": 1})
+
+
+def leaf_hash(statement: bytes) -> bytes:
+    """Return SHA-256(0x00 || statement): a leaf of the RFC 9162 tree."""
+    return hashlib.sha256(LEAF_PREFIX + statement).digest()
+
+
+def deterministic(value: object) -> bytes:
+    """Return the deterministic encoding of a value whose map keys are text.
+
+    cbor2 sorts keys by length first (RFC 7049, 3.9). For keys that are all text the order is the same as RFC 8949's
+    bytewise one, since a text's head encodes its length.
+    """
+    return cbor2.dumps(value, canonical=True)
+
+
+def _exchange(allowed: Allowed, outcome: Answer | Failure) -> dict[str, Any]:
+    exchange: dict[str, Any] = {
+        "request": _request(allowed),
+        "upstream": _upstream(outcome),
+        "attempts": outcome.attempts,
+    }
+    match outcome:
+        case Answer():
+            exchange["response"] = {
+                "status": outcome.status,
+                "headers": [[_name(name), value] for name, value in outcome.headers],
+                "body": _digest(outcome.body),
+                "framing": outcome.framing,
+            }
+        case Failure():
+            exchange["failure"] = {"kind": outcome.kind, "detail": outcome.detail}
+    return exchange
+
+
+def _request(allowed: Allowed) -> dict[str, Any]:
+    secret = allowed.upstream.secret_headers
+    return {
+        "method": allowed.method,
+        "url": allowed.url.text,
+        "headers": [[h.name, None if is_secret(h.name, secret) else h.value.encode()] for h in allowed.headers],
+        "body": _digest(allowed.body),
+    }
+
+
+def _upstream(outcome: Answer | Failure) -> dict[str, Any]:
+    transport = outcome.transport
+    if transport is None:
+        return {"tls": None}
+    known = {"cipher": transport.cipher, "certificate": transport.certificate, "spki": transport.spki}
+    return {"tls": transport.tls, **{name: value for name, value in known.items() if value is not None}}
+
+
+def _digest(body: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(body).digest(), "length": len(body)}
+
+
+def _name(name: bytes) -> str:
+    return name.decode("ascii")  # h11 has checked that it is a token

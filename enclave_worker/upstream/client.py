@@ -1,0 +1,82 @@
+"""Fetches what the policy allowed: over a kept or a new connection, against deadlines, to an answer or a failure.
+
+Rule on repeating: a request is sent again only when a kept connection ended before the first byte of a response and
+the method is safe to repeat (RFC 9110, 9.2.2, safe methods only). Every connection on which a request was begun is
+counted in `attempts`, which the statement shows.
+"""
+
+import ssl
+import time
+
+from enclave_worker.upstream.connection import Connection, Dial, open_connection
+from enclave_worker.upstream.exchange import Answer, Failure, UpstreamError
+from enclave_worker.upstream.http1 import ResponseReader
+from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
+from enclave_worker.upstream.pool import Pool
+from policy.rules import Allowed
+
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Client:
+    """The upstreams as one enclave sees them. Safe to use from many threads; one call holds one thread."""
+
+    def __init__(self, *, dial: Dial, tls: ssl.SSLContext, phases: Phases = DEFAULT_PHASES) -> None:
+        self._dial = dial
+        self._tls = tls
+        self._phases = phases
+        self._pool = Pool()
+
+    def fetch(self, allowed: Allowed, *, deadline: float) -> Answer | Failure:
+        """Send one allowed request and return what came of it. `deadline` is an instant on `time.monotonic()`."""
+        key = self._pool.key(allowed)
+        connection = self._pool.take(key)
+        if connection is not None:
+            reader = ResponseReader(allowed)
+            outcome = self._exchange(connection, reader, key, deadline, attempts=1)
+            lost = isinstance(outcome, Failure) and outcome.kind == "truncated" and not reader.begun
+            if not (lost and allowed.method in REPEATABLE_METHODS):
+                return outcome
+        attempts = 1 if connection is None else 2
+        try:
+            connection = open_connection(
+                allowed.upstream, dial=self._dial, context=self._tls, phases=self._phases, deadline=deadline
+            )
+        except UpstreamError as exc:
+            return Failure(kind=exc.kind, detail=exc.detail, transport=None, attempts=attempts)
+        return self._exchange(connection, ResponseReader(allowed), key, deadline, attempts=attempts)
+
+    def close(self) -> None:
+        """Close the idle connections. Calls under way keep theirs."""
+        self._pool.close()
+
+    def _exchange(
+        self, connection: Connection, reader: ResponseReader, key: tuple[str, bytes], deadline: float, *, attempts: int
+    ) -> Answer | Failure:
+        try:
+            self._converse(connection, reader, deadline)
+        except UpstreamError as exc:
+            connection.close()
+            return Failure(kind=exc.kind, detail=exc.detail, transport=connection.transport, attempts=attempts)
+        if reader.reusable:
+            self._pool.give(key, connection)
+        else:
+            connection.close()
+        return Answer(
+            status=reader.status,
+            headers=reader.headers,
+            body=reader.body,
+            framing=reader.framing,
+            transport=connection.transport,
+            attempts=attempts,
+        )
+
+    def _converse(self, connection: Connection, reader: ResponseReader, deadline: float) -> None:
+        connection.send(reader.request_bytes, deadline=deadline)
+        first_byte = min(deadline, time.monotonic() + self._phases.first_byte)
+        while not reader.complete:
+            data = connection.receive(deadline=deadline if reader.begun else first_byte)
+            if data:
+                reader.feed(data)
+            else:
+                reader.end(authenticated=connection.transport.tls is not None)

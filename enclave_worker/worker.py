@@ -1,0 +1,98 @@
+"""The worker: frames' payloads in, replies out. Composition of the room; knows no socket.
+
+Whoever builds a `Worker` says what it trusts: the exchange with the NSM, the TLS context, the way to the upstreams, the
+policy. In an image that is `__main__.py` and nothing else.
+"""
+
+import itertools
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from enclave_worker import reply
+from enclave_worker.attestation import Attestor
+from enclave_worker.fetch import Fetcher
+from enclave_worker.log import Log
+from enclave_worker.statement import Identity
+from enclave_worker.upstream.client import Client
+from enclave_worker.upstream.connection import Dial
+from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
+from nsm.client import Exchange
+from policy.manifest import Manifest
+from wire import messages
+from wire.errors import MessageError
+from wire.messages import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How much one worker takes on at once: `fetches`, a thread each, and `attestations`, places at the NSM."""
+
+    fetches: int = 64
+    attestations: int = 256
+
+
+DEFAULT_CAPACITY = Capacity()
+
+
+def unix_milliseconds() -> int:
+    """Return the time of this machine in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """Answers calls and pings. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        exchange: Exchange,
+        dial: Dial,
+        tls: ssl.SSLContext,
+        phases: Phases = DEFAULT_PHASES,
+        capacity: Capacity = DEFAULT_CAPACITY,
+        clock_ms: Callable[[], int] = unix_milliseconds,
+        log: Log | None = None,
+    ) -> None:
+        self._log = log or Log(manifest.name)
+        self._slots = threading.BoundedSemaphore(capacity.fetches)
+        self._clock_ms = clock_ms
+        self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
+        self._attestor = Attestor(exchange, places=capacity.attestations)
+        self._client = Client(dial=dial, tls=tls, phases=phases)
+        self._fetcher = Fetcher(
+            manifest=manifest,
+            identity=self._identity,
+            client=self._client,
+            attestor=self._attestor,
+            clock_ms=clock_ms,
+            log=self._log,
+            sequence=itertools.count(),
+        )
+
+    def answer(self, payload: bytes) -> bytes:
+        """Return the reply to one frame's payload. Never raises for anything that a peer can cause."""
+        try:
+            request = messages.decode_request(payload)
+        except MessageError as exc:
+            self._log.event("bad message", field=exc.field)
+            return reply.refusal(400, str(exc))
+        if not isinstance(request, Call):
+            identity = self._identity
+            return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
+        if not self._slots.acquire(blocking=False):
+            self._log.event("full", id=request.id or "", what="fetches")
+            return reply.refusal(503, "Enclave at capacity")
+        try:
+            return self._fetcher.answer(request)
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """End the NSM thread and close idle connections. Call it when no call is under way any more."""
+        self._attestor.close()
+        self._client.close()

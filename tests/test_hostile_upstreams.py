@@ -1,0 +1,300 @@
+"""The upstream client against the hostile corpus: the right answer or the right failure, and never anything else."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from enclave_worker.upstream.client import Client
+from enclave_worker.upstream.exchange import Answer, Failure
+from enclave_worker.upstream.phases import Phases
+from enclave_worker.upstream.tls import client_context
+from policy.manifest import Manifest, Upstream, load
+from policy.rules import decide
+from tests.hostile.actions import CloseNotify, Cut, ReadRequest, Reset, Script, Send, Sleep
+from tests.hostile.case import (
+    CHUNKED_HELLO,
+    HELLO,
+    MAX_BODY,
+    PLAIN,
+    TIMEOUT,
+    TLS_1_2,
+    TLS_1_3,
+    Answered,
+    Case,
+    Expected,
+    Failed,
+    head,
+    reply,
+    sized,
+)
+from tests.hostile.cases import CASES
+from tests.hostile.server import HostileServer
+from tests.hostile.servers import HOST, Servers
+
+PATIENT = Phases(connect=3.0, tls=3.0, first_byte=3.0)  # a slow machine must not fail a case that is not about time
+HASTY = Phases(connect=0.3, tls=0.3, first_byte=0.3)
+PATIENT_DEADLINE_S = 5.0
+HASTY_DEADLINE_S = 0.6
+GRACE_S = 0.4  # how late a time-out may be noticed
+
+RULE = """
+[[upstreams.rules]]
+method = "{method}"
+path = "/a"
+{body}
+max_response_bytes = {max_body}
+"""
+BODY = 'media_types = ["text/plain"]\nmax_request_bytes = 100'
+
+
+def _manifest(*, tls: bool) -> Manifest:
+    rules = "".join(
+        RULE.format(method=method, body=BODY if method == "POST" else "", max_body=MAX_BODY)
+        for method in ("GET", "HEAD", "POST")
+    )
+    text = f"""
+name = "hostile"
+cid = 16
+port = 5000
+ecr_tag = "hostile"
+pcr0_parameter = "/tytle/{{env}}/enclave/hostile/pcr0"
+[[upstreams]]
+host = "{HOST}"
+proxy_port = 8443
+tls = {str(tls).lower()}
+{rules}"""
+    return load(text.encode())
+
+
+MANIFESTS = {tls: _manifest(tls=tls) for tls in (True, False)}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with Servers() as running:
+        yield running
+
+
+def _dial(server: HostileServer) -> Callable[[Upstream, float], socket.socket]:
+    def dial(_: Upstream, timeout: float) -> socket.socket:
+        return socket.create_connection(server.address, timeout=timeout)
+
+    return dial
+
+
+def _fetch(client: Client, *, tls: bool = True, method: str = "GET", deadline: float) -> Answer | Failure:
+    headers = [("Content-Type", "text/plain")] if method == "POST" else []
+    body = b"body" if method == "POST" else None
+    url = f"{'https' if tls else 'http'}://{HOST}/a"
+    allowed = decide(MANIFESTS[tls], url=url, method=method, headers=headers, body=body)
+    return client.fetch(allowed, deadline=time.monotonic() + deadline)
+
+
+def _client(servers: Servers, server: HostileServer, phases: Phases = PATIENT) -> Client:
+    return Client(dial=_dial(server), tls=client_context(servers.authority.roots_pem), phases=phases)
+
+
+def _marked(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower(), value) for name, value in headers if name.lower().startswith(b"x-"))
+
+
+def _seen(outcome: Answer | Failure, expected: Expected) -> Expected:
+    """The outcome in the words of the corpus, so that the two compare as values."""
+    if isinstance(outcome, Failure):
+        return Failed(kind=outcome.kind)
+    asked = isinstance(expected, Answered) and expected.headers is not None
+    headers = _marked(outcome.headers) if asked else None
+    return Answered(status=outcome.status, body=outcome.body, framing=outcome.framing, headers=headers)
+
+
+RUNS = [pytest.param(case, version, id=f"{case.name}-{version}") for case in CASES for version in case.versions]
+
+
+@pytest.mark.parametrize(("case", "version"), RUNS)
+def test_hostile_upstream(servers: Servers, case: Case, version: str) -> None:
+    server = servers.get(case.variant, version)
+    server.load(case.script)
+    about_time = case.expect == TIMEOUT
+    client = _client(servers, server, HASTY if about_time else PATIENT)
+    limit = HASTY_DEADLINE_S if about_time else PATIENT_DEADLINE_S
+    started = time.monotonic()
+    outcome = _fetch(client, tls=case.variant != PLAIN, method=case.method, deadline=limit)
+    took = time.monotonic() - started
+    client.close()
+    assert _seen(outcome, case.expect) == case.expect, f"{case.why}: {outcome}"
+    assert took < limit + GRACE_S
+    assert outcome.attempts == server.connections == 1
+    assert server.errors == []
+
+
+def test_a_failure_never_repeats_bytes_of_the_peer(servers: Servers) -> None:
+    server = servers.get("good", TLS_1_3)
+    server.load(reply(b"HTTP/1.1 200 OK\r\nX-Injected log line\r\n\r\n"))
+    client = _client(servers, server)
+    outcome = _fetch(client, deadline=PATIENT_DEADLINE_S)
+    client.close()
+    assert isinstance(outcome, Failure)
+    assert "Injected" not in outcome.detail
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_an_answer_and_a_failure_name_the_certificate_that_was_seen(servers: Servers, version: str) -> None:
+    server = servers.get("good", version)
+    server.load(reply(HELLO), reply(HELLO[:-1], Cut()))
+    outcomes = []
+    for _ in range(2):
+        client = _client(servers, server)
+        outcomes.append(_fetch(client, deadline=PATIENT_DEADLINE_S))
+        client.close()
+    for outcome in outcomes:
+        transport = outcome.transport
+        assert transport is not None
+        assert (transport.tls, transport.certificate, transport.spki) == (version, *_fingerprints(servers, server))
+
+
+def _fingerprints(servers: Servers, server: HostileServer) -> tuple[bytes, bytes]:
+    context = client_context(servers.authority.roots_pem)
+    with (
+        socket.create_connection(server.address, timeout=3) as sock,
+        context.wrap_socket(sock, server_hostname=HOST) as tls,
+    ):
+        der = tls.getpeercert(binary_form=True)
+    assert der is not None
+    key = x509.load_der_x509_certificate(der).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(der).digest(), sha256(spki).digest()
+
+
+def _refusing_dial(_: Upstream, timeout: float) -> socket.socket:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = unused.getsockname()
+    return socket.create_connection(address, timeout=timeout)
+
+
+def _hanging_dial(_: Upstream, timeout: float) -> socket.socket:
+    time.sleep(min(timeout, 1.0))
+    raise TimeoutError("timed out")
+
+
+@pytest.mark.parametrize(
+    ("dial", "kind"), [(_refusing_dial, "connect"), (_hanging_dial, "timeout")], ids=["refused", "timed-out"]
+)
+def test_a_relay_that_cannot_be_reached(
+    servers: Servers, dial: Callable[[Upstream, float], socket.socket], kind: str
+) -> None:
+    client = Client(dial=dial, tls=client_context(servers.authority.roots_pem), phases=HASTY)
+    outcome = _fetch(client, deadline=PATIENT_DEADLINE_S)
+    assert (type(outcome), getattr(outcome, "kind", None), outcome.transport) == (Failure, kind, None)
+
+
+# --- sequences: what one exchange leaves behind for the next -------------------------------------------------------
+
+EVIL = sized(body=b"evil")
+TWO = Answered(body=b"two")
+SECOND = sized(body=b"two")
+KEPT: Script = (ReadRequest(), Send(HELLO), ReadRequest(), Send(SECOND))
+
+# name -> scripts by connection, methods of the requests, expected outcomes, connections used
+SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, ...], int]] = {
+    "a-connection-is-kept": ((KEPT,), ("GET", "GET"), (Answered(), TWO), 1),
+    "a-connection-is-kept-after-chunks": (
+        ((ReadRequest(), Send(CHUNKED_HELLO), ReadRequest(), Send(SECOND)),),
+        ("GET", "GET"),
+        (Answered(framing="chunked"), TWO),
+        1,
+    ),
+    "a-pipelined-response-is-never-served": (
+        (reply(HELLO + EVIL), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "a-late-unasked-response-is-never-served": (
+        ((ReadRequest(), Send(HELLO), Sleep(0.05), Send(EVIL)), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "a-body-of-a-head-answer-is-never-served": (
+        (reply(head(b"Content-Length: %d" % len(EVIL)) + EVIL), reply(SECOND)),
+        ("HEAD", "GET"),
+        (Answered(body=b"", framing="none"), TWO),
+        2,
+    ),
+    "a-body-of-a-204-is-never-served": (
+        (reply(head(status=b"HTTP/1.1 204 No\r\n") + EVIL), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(status=204, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "connection-close-is-obeyed": (
+        (reply(sized(b"Connection: close")), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "http-1.0-is-not-kept": (
+        (reply(sized(status=b"HTTP/1.0 200 OK\r\n")), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "a-failed-connection-is-not-kept": (
+        (reply(sized(b"X-A : 1")), reply(SECOND)),
+        ("GET", "GET"),
+        (Failed(kind="malformed"), TWO),
+        2,
+    ),
+    "an-idle-connection-closed-by-the-peer": (
+        (reply(HELLO, CloseNotify()), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "an-idle-connection-cut": ((reply(HELLO, Cut()), reply(SECOND)), ("GET", "POST"), (Answered(), TWO), 2),
+    "a-post-on-a-kept-connection-is-not-repeated": (
+        ((ReadRequest(), Send(HELLO), ReadRequest(), Cut()), reply(SECOND)),
+        ("GET", "POST"),
+        (Answered(), Failed(kind="truncated")),
+        1,
+    ),
+    "a-get-on-a-kept-connection-is-repeated-once": (
+        ((ReadRequest(), Send(HELLO), ReadRequest(), Reset()), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "a-get-is-not-repeated-after-a-first-byte": (
+        ((ReadRequest(), Send(HELLO), ReadRequest(), Send(b"H"), Cut()), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), Failed(kind="truncated")),
+        1,
+    ),
+    "a-first-connection-is-not-repeated": (
+        ((ReadRequest(), Cut()), reply(SECOND)),
+        ("GET", "GET"),
+        (Failed(kind="truncated"), TWO),
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_what_one_exchange_leaves_to_the_next(servers: Servers, name: str) -> None:
+    scripts, methods, expected, used = SEQUENCES[name]
+    server = servers.get("good", TLS_1_3)
+    server.load(*scripts)
+    client = _client(servers, server)
+    seen = []
+    for method, one in zip(methods, expected, strict=True):
+        seen.append(_seen(_fetch(client, method=method, deadline=PATIENT_DEADLINE_S), one))
+        time.sleep(0.1)  # what the peer does to the idle connection has arrived by now
+    client.close()
+    assert tuple(seen) == expected
+    assert server.connections == used
+    assert server.errors == []

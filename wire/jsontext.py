@@ -1,0 +1,71 @@
+"""Strict JSON at an edge: one object, no duplicate keys, no NaN, bounded nesting, well-formed Unicode.
+
+`json` alone keeps the last of two equal keys, accepts NaN and lets lone surrogates through; RFC 8259 warns of all
+three. Two programs that disagree on what a text says are an attack surface.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from wire.errors import MessageError
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the one JSON object that `data` holds.
+
+    Raises:
+        MessageError: anything else. The text is not echoed: it may hold secrets.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as exc:
+        raise MessageError("", f"the JSON is not UTF-8 (byte {exc.start})") from exc
+    except json.JSONDecodeError as exc:
+        raise MessageError("", f"invalid JSON at character {exc.pos}: {exc.msg}") from exc
+    except RecursionError as exc:
+        raise MessageError("", "the JSON is nested too deeply") from exc
+    except ValueError as exc:  # an integer of more digits than Python converts
+        raise MessageError("", "invalid JSON: a number is too long") from exc
+    if not isinstance(value, dict):
+        raise MessageError("", "the JSON must be an object")
+    return value
+
+
+def dump(value: object) -> bytes:
+    """Return compact JSON in UTF-8. The strings must be well-formed; `parse_object` and `text` see to that."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def text(field: str, value: object) -> str:
+    """Return `value` when it is a string of well-formed Unicode.
+
+    Raises:
+        MessageError: it is of another type, or holds half a surrogate pair.
+    """
+    if not isinstance(value, str):
+        raise MessageError(field, f"must be a string, not {kind(value)}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise MessageError(field, "holds half a surrogate pair") from exc
+    return value
+
+
+def kind(value: object) -> str:
+    """Return the JSON name of a value's type, for messages that must not echo the value."""
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise MessageError("", "an object holds the same key twice")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise MessageError("", "NaN and Infinity are not JSON")
