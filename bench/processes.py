@@ -1,6 +1,7 @@
 """The processes of one measurement: a folder for their sockets and output, started in it, ended with it."""
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -96,13 +97,15 @@ class Processes:
         """Start one of our modules: `python -m ARGUMENTS`."""
         return self.start(name, [sys.executable, "-m", *map(str, arguments)])
 
-    def gunicorn(self, name: str, application: str) -> tuple[Child, int]:
-        """Serve a WSGI application as the parent is served: its gunicorn configuration, on a port that is returned."""
+    def gunicorn(self, application: str) -> tuple[Child, int]:
+        """Serve a WSGI application as the parent is served: its gunicorn configuration, on the port that is returned."""
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
             command += ["--workers", str(WEB_WORKERS), "--bind", f"fd://{listener.fileno()}", application]
             port: int = listener.getsockname()[1]
-            return self.start(name, command, keep=(listener.fileno(),)), port
+            child = self.start("gunicorn", command, keep=(listener.fileno(),))
+        wait_for(child, lambda: _answers(port))
+        return child, port
 
     def run(self, command: list[str]) -> bytes:
         """Run a command to its end and return its output.
@@ -130,6 +133,18 @@ def wait_for(child: Child, ready: Callable[[], bool]) -> None:
         if time.monotonic() > end:
             raise BenchError(f"{child.name} was not ready within {READY_SECONDS} s")
         time.sleep(POLL_SECONDS)
+
+
+def _answers(port: int) -> bool:
+    """Whether an HTTP server answers anything at all; 404 will do."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_SECONDS)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status > 0
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import Processes, wait_for
+from bench.processes import Child, Processes, wait_for
 from bench.vies_call import CALL, HOST, PATH
 from devstack.tls_pki import Authority
 from devstack.upstream import Request, Response, UpstreamServer
@@ -41,6 +41,7 @@ class Upstream:
     """A running upstream: `url` for those who may name it as they like, `roots` the PEM file of its authority."""
 
     name: str
+    child: Child
     port: int
     roots: Path
 
@@ -57,12 +58,12 @@ def start(processes: Processes) -> Upstream:
     if nginx:
         _configure(processes.folder, port)
         command = [nginx, "-p", str(processes.folder), "-c", str(processes.folder / "nginx.conf")]
-        child, name = processes.start("nginx", command), _version(nginx)
+        child, name = processes.start("upstream", command), _version(nginx)
     else:
         child = processes.module("upstream", "bench.upstream", processes.folder, port)
         name = "devstack's Python stand-in (nginx is not installed)"
     wait_for(child, lambda: _accepts(port))
-    return Upstream(name=name, port=port, roots=processes.folder / ROOTS)
+    return Upstream(name=name, child=child, port=port, roots=processes.folder / ROOTS)
 
 
 def answer() -> Response:

@@ -5,38 +5,64 @@ the same upstream asked by a Flask view with `requests`, and by bare `requests` 
 """
 
 import sys
-from pathlib import Path
 
-from app.config import SERVICES
-from bench import upstream, vies_call
-from bench.attested import check, fetch
-from bench.parent_alone import load
-from bench.processes import WEB_THREADS, WEB_WORKERS, Child, Processes, wait_for
+from bench import ours, upstream, vies_call
+from bench.processes import WEB_THREADS, WEB_WORKERS, Processes
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 from bench.upstream import Upstream
-from devstack.worker import socket_path
-
-TITLE = "The whole path, document mode"
 
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
     with Processes() as processes:
-        server, child = upstream.start(processes)
+        server = upstream.start(processes)
         subjects = [
-            _flask_and_requests(processes, server, settings),
+            _flask_view(processes, server, settings),
             _bare_requests(processes, server, settings),
-            _attested(processes, server, settings),
+            _attested_fetch(processes, server, settings),
         ]
-        view, bare, ours = interleave(processes, subjects, settings)
-        return Report(
-            letter="b",
-            title=TITLE,
-            notes=_notes(settings, server),
-            series=(view, bare, ours),
-            ratios=(
-                Ratio("the attested fetch / Flask + requests", ours.ratio_to(view)),
-                Ratio("the attested fetch / bare requests", ours.ratio_to(bare)),
-            ),
-        )
+        view, bare, attested = interleave(processes, subjects, settings)
+    return Report(
+        letter="b",
+        title="The whole path, document mode",
+        notes=_notes(server, settings),
+        series=(view, bare, attested),
+        ratios=(
+            Ratio("the attested fetch / Flask + requests", attested.ratio_to(view)),
+            Ratio("the attested fetch / bare requests", attested.ratio_to(bare)),
+        ),
+    )
+
+
+def _attested_fetch(processes: Processes, server: Upstream, settings: Settings) -> Subject:
+    worker, _ = ours.start_worker(processes, server)
+    parent, port = ours.start_parent(processes)
+    command = ours.load(port, vies_call.write_request(processes.folder), settings)
+    return Subject(name="the attested fetch", command=command, serving=(parent, worker, server.child))
+
+
+def _flask_view(processes: Processes, server: Upstream, settings: Settings) -> Subject:
+    view, port = processes.gunicorn(f"bench.peers:requests_view({server.url!r}, {str(server.roots)!r})")
+    command = ours.load(port, vies_call.write_request(processes.folder), settings)
+    return Subject(name="Flask + requests (peer)", command=command, serving=(view, server.child))
+
+
+def _bare_requests(processes: Processes, server: Upstream, settings: Settings) -> Subject:
+    call = vies_call.write_call(processes.folder)
+    command = (sys.executable, "-m", "bench.bare_requests", server.url, str(server.roots), str(call))
+    command += (str(WEB_WORKERS), str(settings.clients // WEB_WORKERS))
+    return Subject(name="bare requests (peer)", command=command, serving=(server.child,))
+
+
+def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
+    return (
+        "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, one NSM document for every answer. The NSM "
+        "is the soft one with service time 0; its P-384 signature is made in the worker process and counts against us.",
+        "peer 1    a Flask view that posts the same body to the same upstream with one requests.Session, "
+        f"{WEB_THREADS} connections kept.",
+        f"peer 2    requests.Session().post in a loop, no server in between: {WEB_WORKERS} processes x "
+        f"{settings.clients // WEB_WORKERS} threads.",
+        f"served    {ours.served(settings)}.",
+        f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP for all three; vsock-proxy is left out.",
+    )

@@ -1,5 +1,6 @@
 """The upstream client against the hostile corpus: the right answer or the right failure, and never anything else."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +18,12 @@ from policy.manifest import Manifest, Upstream, load
 from policy.rules import decide
 from tests.hostile.actions import CloseNotify, Cut, ReadRequest, Reset, Script, Send, Sleep
 from tests.hostile.case import (
+    BOTH,
     CHUNKED_HELLO,
     HELLO,
     MAX_BODY,
     PLAIN,
     TIMEOUT,
-    TLS_1_2,
     TLS_1_3,
     Answered,
     Case,
@@ -35,6 +36,8 @@ from tests.hostile.case import (
 from tests.hostile.cases import CASES
 from tests.hostile.server import HostileServer
 from tests.hostile.servers import HOST, Servers
+from wire.addresses import LoopbackAddress
+from wire.sockets import connect
 
 PATIENT = Phases(connect=3.0, tls=3.0, first_byte=3.0)  # a slow machine must not fail a case that is not about time
 HASTY = Phases(connect=0.3, tls=0.3, first_byte=0.3)
@@ -81,8 +84,10 @@ def servers() -> Iterator[Servers]:
 
 
 def _dial(server: HostileServer) -> Callable[[Upstream, float], socket.socket]:
-    def dial(_: Upstream, timeout: float) -> socket.socket:
-        return socket.create_connection(server.address, timeout=timeout)
+    host, port = server.address
+
+    def dial(_: Upstream, deadline: float) -> socket.socket:
+        return connect(LoopbackAddress(host=host, port=port), deadline=deadline)
 
     return dial
 
@@ -142,7 +147,7 @@ def test_a_failure_never_repeats_bytes_of_the_peer(servers: Servers) -> None:
     assert "Injected" not in outcome.detail
 
 
-@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+@pytest.mark.parametrize("version", BOTH)
 def test_an_answer_and_a_failure_name_the_certificate_that_was_seen(servers: Servers, version: str) -> None:
     server = servers.get("good", version)
     server.load(reply(HELLO), reply(HELLO[:-1], Cut()))
@@ -170,15 +175,21 @@ def _fingerprints(servers: Servers, server: HostileServer) -> tuple[bytes, bytes
     return sha256(der).digest(), sha256(spki).digest()
 
 
-def _refusing_dial(_: Upstream, timeout: float) -> socket.socket:
+def _refusing_dial(_: Upstream, deadline: float) -> socket.socket:
     with socket.create_server(("127.0.0.1", 0)) as unused:
-        address = unused.getsockname()
-    return socket.create_connection(address, timeout=timeout)
+        host, port = unused.getsockname()
+    return connect(LoopbackAddress(host=host, port=port), deadline=deadline)
 
 
-def _hanging_dial(_: Upstream, timeout: float) -> socket.socket:
-    time.sleep(min(timeout, 1.0))
-    raise TimeoutError("timed out")
+def _hanging_dial(_: Upstream, deadline: float) -> socket.socket:
+    """A full backlog: Linux drops the handshake of a connection too many, and the client waits."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as taken:
+        host, port = full.getsockname()
+        for _number in range(4):
+            sock = taken.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex((host, port))
+        return connect(LoopbackAddress(host=host, port=port), deadline=deadline)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +199,10 @@ def test_a_relay_that_cannot_be_reached(
     servers: Servers, dial: Callable[[Upstream, float], socket.socket], kind: str
 ) -> None:
     client = Client(dial=dial, tls=client_context(servers.authority.roots_pem), phases=HASTY)
+    started = time.monotonic()
     outcome = _fetch(client, deadline=PATIENT_DEADLINE_S)
     assert (type(outcome), getattr(outcome, "kind", None), outcome.transport) == (Failure, kind, None)
+    assert time.monotonic() - started < HASTY.connect + GRACE_S
 
 
 # --- sequences: what one exchange leaves behind for the next -------------------------------------------------------
@@ -215,7 +228,7 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
         2,
     ),
     "a-late-unasked-response-is-never-served": (
-        ((ReadRequest(), Send(HELLO), Sleep(0.05), Send(EVIL)), reply(SECOND)),
+        ((ReadRequest(), Send(HELLO), Sleep(0.01), Send(EVIL)), reply(SECOND)),
         ("GET", "GET"),
         (Answered(), TWO),
         2,
@@ -230,6 +243,12 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
         (reply(head(status=b"HTTP/1.1 204 No\r\n") + EVIL), reply(SECOND)),
         ("GET", "GET"),
         (Answered(status=204, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "bytes-after-an-empty-body-are-never-served": (
+        (reply(sized(body=b"") + EVIL), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(body=b""), TWO),
         2,
     ),
     "connection-close-is-obeyed": (
@@ -284,16 +303,17 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
 }
 
 
+@pytest.mark.parametrize("version", BOTH)
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_what_one_exchange_leaves_to_the_next(servers: Servers, name: str) -> None:
+def test_what_one_exchange_leaves_to_the_next(servers: Servers, name: str, version: str) -> None:
     scripts, methods, expected, used = SEQUENCES[name]
-    server = servers.get("good", TLS_1_3)
+    server = servers.get("good", version)
     server.load(*scripts)
     client = _client(servers, server)
     seen = []
     for method, one in zip(methods, expected, strict=True):
         seen.append(_seen(_fetch(client, method=method, deadline=PATIENT_DEADLINE_S), one))
-        time.sleep(0.1)  # what the peer does to the idle connection has arrived by now
+        time.sleep(0.05)  # what the peer does to the idle connection has arrived by now
     client.close()
     assert tuple(seen) == expected
     assert server.connections == used

@@ -4,6 +4,7 @@ TCP is accepted for loopback only. Frames carry what callers asked for in clear;
 """
 
 import ipaddress
+import os
 from dataclasses import dataclass
 
 from wire.errors import AddressError
@@ -80,7 +81,11 @@ def _number(text: str, digits: str, most: int) -> int:
 
 def _unix_path(text: str) -> str:
     path = text.removeprefix("unix:")
-    if "\0" in path or len(path.encode("utf-8", "replace")) > MAX_UNIX_PATH_BYTES:
+    try:
+        size = len(os.fsencode(path))
+    except UnicodeEncodeError as exc:
+        raise AddressError("a socket path must be text that a file name can hold") from exc
+    if "\0" in path or size > MAX_UNIX_PATH_BYTES:
         raise AddressError(f"a socket path has at most {MAX_UNIX_PATH_BYTES} bytes and no NUL")
     return path
 

@@ -163,7 +163,11 @@ def _timeout(value: object) -> int | None:
 
 
 def _base64(field: str, text: str) -> bytes:
+    problem = "is not standard base64 with padding"
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
-        raise MessageError(field, "is not standard base64 with padding") from exc
+        raise MessageError(field, problem) from exc
+    if base64.b64encode(data) != text.encode():  # Python tolerates "AP/+=" and stray bits before the padding
+        raise MessageError(field, problem)
+    return data

@@ -28,11 +28,10 @@ def connect(address: Address, *, deadline: float) -> socket.socket:
         sock = _new_socket(address)
         sock.settimeout(_left(deadline))
         sock.connect(_socket_address(address))
-    except TimeoutError as exc:
-        _close(sock)
-        raise DeadlinePassed(f"connect to {address} timed out") from exc
     except OSError as exc:
         _close(sock)
+        if _is_our_timeout(exc):
+            raise DeadlinePassed(f"connect to {address} timed out") from exc
         raise PeerLost(f"connect to {address} failed: {exc.strerror or exc}", delivered=False) from exc
     except DeadlinePassed:
         _close(sock)
@@ -70,9 +69,9 @@ def send(sock: socket.socket, data: bytes, *, deadline: float) -> None:
         try:
             sock.settimeout(_left(deadline))
             sent = sock.send(view[:MAX_SEND_BYTES])
-        except TimeoutError as exc:
-            raise DeadlinePassed("send timed out") from exc
         except OSError as exc:
+            if _is_our_timeout(exc):
+                raise DeadlinePassed("send timed out") from exc
             raise PeerLost(f"send failed: {exc.strerror or exc}", delivered=False) from exc
         view = view[sent:]
 
@@ -104,9 +103,9 @@ def receive(sock: socket.socket, *, deadline: float) -> bytes:
     try:
         sock.settimeout(_left(deadline))
         return sock.recv(RECEIVE_BYTES)
-    except TimeoutError as exc:
-        raise DeadlinePassed("receive timed out") from exc
     except OSError as exc:
+        if _is_our_timeout(exc):
+            raise DeadlinePassed("receive timed out") from exc
         raise PeerLost(f"receive failed: {exc.strerror or exc}", delivered=True) from exc
 
 
@@ -125,6 +124,12 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise DeadlinePassed("no time left")
     return max(left, MIN_TIMEOUT_SECONDS)
+
+
+def _is_our_timeout(error: OSError) -> bool:
+    # The kernel's own ETIMEDOUT is a TimeoutError too, but it says that the peer is gone: connecting over vsock to a
+    # CID that nobody has ends so after 2 s (VSOCK_DEFAULT_CONNECT_TIMEOUT).
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _new_socket(address: Address) -> socket.socket:

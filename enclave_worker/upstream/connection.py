@@ -72,9 +72,9 @@ def open_connection(
     """
     try:
         sock = dial(upstream, min(deadline, time.monotonic() + phases.connect))
-    except DeadlinePassed as exc:
+    except (DeadlinePassed, TimeoutError) as exc:
         raise UpstreamError("timeout", "connect: the proxy did not answer in time") from exc
-    except PeerLost as exc:
+    except (PeerLost, OSError) as exc:
         raise UpstreamError("connect", "the proxy for this upstream cannot be reached") from exc
     if not upstream.tls:
         return Connection(sock, PLAIN)

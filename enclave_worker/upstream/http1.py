@@ -8,6 +8,7 @@ the connection counts only when that end was authenticated. A response reader se
 import h11
 
 from enclave_worker.upstream import strict
+from enclave_worker.upstream.chunks import ChunkGuard
 from enclave_worker.upstream.exchange import Framing, UpstreamError
 from policy.rules import Allowed
 
@@ -31,7 +32,8 @@ class ResponseReader:
         self._response: h11.Response | None = None
         self.framing: Framing = "none"
         self._body = bytearray()
-        self._received_end = b""
+        self._chunks: ChunkGuard | None = None
+        self._excess = False
         self.complete = False
 
     @property
@@ -58,7 +60,7 @@ class ResponseReader:
     def reusable(self) -> bool:
         """Whether the connection may carry another request: both sides agree, and no unasked byte came."""
         done = self._connection.their_state is h11.DONE and self._connection.our_state is h11.DONE
-        return self.complete and done and not self._connection.trailing_data[0]
+        return self.complete and done and not self._excess and not self._connection.trailing_data[0]
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrived.
@@ -68,11 +70,15 @@ class ResponseReader:
         """
         if self._response is None:
             data = self._read_heads(data)
-        if data and self._response is not None and not self.complete:
-            if self.framing == "chunked":
-                self._received_end = self._received_end[-4:] + data
-            self._receive(data)
-            self._read_body()
+        if not data or self._response is None:
+            return
+        if self.complete:  # without a body, the message was whole with its head
+            self._excess = True
+            return
+        if self._chunks is not None:
+            self._chunks.feed(data)
+        self._receive(data)
+        self._read_body()
 
     def end(self, *, authenticated: bool) -> None:
         """Take the end of the stream. `authenticated` is True for a TLS close_notify only.
@@ -116,6 +122,7 @@ class ResponseReader:
             self._response = event
             self.framing = _framing(self._method, event)
             self._check_announced_length(event)
+            self._chunks = ChunkGuard(self._cap) if self.framing == "chunked" else None
             return
         if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
             raise UpstreamError("malformed", "an interim response that was not asked for")
@@ -131,21 +138,13 @@ class ResponseReader:
                 if len(self._body) > self._cap:
                     raise UpstreamError("too-large", f"the response body exceeds {self._cap} bytes")
             elif isinstance(event, h11.EndOfMessage):
-                self._finish(event)
+                self.complete = True
             else:
                 return
 
     def _check_announced_length(self, response: h11.Response) -> None:
         if self.framing == "content-length" and int(dict(response.headers)[b"content-length"]) > self._cap:
             raise UpstreamError("too-large", f"the response body exceeds {self._cap} bytes")
-
-    def _finish(self, event: h11.EndOfMessage) -> None:
-        if list(event.headers):
-            raise UpstreamError("malformed", "trailer fields that were not asked for")
-        if self.framing == "chunked":
-            extra = len(self._connection.trailing_data[0])
-            strict.check_last_chunk(self._received_end[: len(self._received_end) - extra][-4:])
-        self.complete = True
 
     def _final(self) -> h11.Response:
         if self._response is None:

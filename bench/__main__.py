@@ -1,0 +1,63 @@
+"""`python -m bench [a] [b] [--seconds N]`: measure, print the tables, write bench/results/latest.json."""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bench import machine, parent_alone, report, whole_path
+from bench.processes import BenchError
+from bench.report import Report
+from bench.rounds import Settings
+
+LATEST = Path(__file__).parent / "results" / "latest.json"
+
+MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
+    "a": parent_alone.measure,
+    "b": whole_path.measure,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the chosen measurements. Returns 0, or 1 when an answer was bad, whatever the figures."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as for Ctrl-C
+    settings = replace(Settings(), seconds=options.seconds)
+    facts = machine.facts()
+    print(machine.as_text(facts), flush=True)
+    reports = []
+    for letter in options.letters or MEASUREMENTS:
+        reports.append(MEASUREMENTS[letter](settings))
+        print(report.as_text(reports[-1], settings), flush=True)
+    results = {one.letter: report.as_json(one, settings) for one in reports}
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_text(json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n", encoding="utf-8")
+    errors = sum(one.errors for one in reports)
+    if errors:
+        print(f"{errors} answers were bad or missing: these figures are worth nothing.")
+    return 1 if errors else 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios against named peers, in one run.")
+    parser.add_argument(
+        "letters", nargs="*", metavar="LETTER", help=f"which, of {', '.join(MEASUREMENTS)}; default all"
+    )
+    parser.add_argument("--seconds", type=float, default=Settings().seconds, help="per subject and round")
+    options = parser.parse_args(arguments)
+    unknown = [letter for letter in options.letters if letter not in MEASUREMENTS]
+    if unknown or options.seconds <= 0:
+        parser.error(f"no measurement {unknown[0]!r}" if unknown else "--seconds must be above 0")
+    return options
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything has been stopped")
+    except BenchError as error:
+        sys.exit(f"the benchmark failed: {error}")
