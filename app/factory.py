@@ -24,8 +24,10 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
     app.after_request(_label_response)
+    app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))

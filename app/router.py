@@ -40,3 +40,8 @@ class Router:
     def find(self, host: str) -> Enclave | None:
         """Return the enclave for `host` (lower-case), or None when no service has it."""
         return self._by_host.get(host)
+
+    def close(self) -> None:
+        """Close the idle connections to every enclave."""
+        for enclave in self.enclaves:
+            enclave.pool.close()

@@ -17,7 +17,7 @@ from typing import Any
 import requests
 
 from bench import peers
-from bench.load import WARM_UP_SECONDS, summary
+from bench.load import WARM_UP_SECONDS, cpu_seconds, summary
 
 CONNECT_SECONDS = 0.5  # before the warm-up: fork, handshakes
 
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
     """Run once and print the figures."""
     url, roots, path, processes, threads, seconds = arguments
     call = json.loads(Path(path).read_bytes())
+    used_before = cpu_seconds()
     begin = time.monotonic() + CONNECT_SECONDS + WARM_UP_SECONDS
     task = (url, roots, call, int(threads), begin, begin + float(seconds))
     with multiprocessing.get_context("fork").Pool(int(processes)) as pool:
@@ -76,7 +77,9 @@ def main(arguments: list[str]) -> int:
         pool.close()
         pool.join()
     latencies, errors, answered = merged(counted)
-    print(json.dumps(asdict(summary(latencies, errors=errors, answered=answered, seconds=float(seconds)))))
+    used = cpu_seconds() - used_before
+    figures = summary(latencies, errors=errors, answered=answered, seconds=float(seconds), cpu_seconds=used)
+    print(json.dumps(asdict(figures)))
     return 0
 
 

@@ -118,9 +118,14 @@ class Load:
         client.send(self._request)
 
 
-def summary(latencies: "array[float]", *, errors: int, answered: int, seconds: float) -> Figures:
-    """Return the figures of a finished run. `cpu_seconds` is this process's and its ended children's CPU time."""
+def cpu_seconds() -> float:
+    """Return the CPU time that this process and its ended children have used so far."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def summary(latencies: "array[float]", *, errors: int, answered: int, seconds: float, cpu_seconds: float) -> Figures:
+    """Return the figures of a finished run. `cpu_seconds` is what asking took, without the interpreter's start."""
     ordered = sorted(latencies)
     return Figures(
         requests=len(ordered),
@@ -129,7 +134,7 @@ def summary(latencies: "array[float]", *, errors: int, answered: int, seconds: f
         seconds=seconds,
         p50_ms=percentile(ordered, 50) * 1000,
         p99_ms=percentile(ordered, 99) * 1000,
-        cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in used),
+        cpu_seconds=cpu_seconds,
     )
 
 
@@ -149,10 +154,12 @@ def _content_length(head: bytes) -> int:
 def main(arguments: list[str]) -> int:
     """Run once and print the figures."""
     port, path, clients, seconds = arguments
+    used_before = cpu_seconds()
     load = Load(int(port), Path(path).read_bytes(), int(clients))
     load.run(WARM_UP_SECONDS)
     taken = load.run(float(seconds))
-    figures = summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken)
+    used = cpu_seconds() - used_before
+    figures = summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used)
     print(json.dumps(asdict(figures)))
     return 0
 

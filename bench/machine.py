@@ -4,12 +4,30 @@ import datetime as dt
 import os
 import platform
 import time
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("flask", "gunicorn", "requests", "h11", "cbor2", "cryptography")
 LOOK_SECONDS = 1.0
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """CPU seconds of all cores since the machine started: used by anybody, and in total."""
+
+    busy: float
+    total: float
+
+
+def cpu_time() -> CpuTime:
+    """Return the CPU time so far. Time stolen by other guests of the host counts as busy."""
+    first_line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+    ticks = [int(field) for field in first_line.split()[1:9]]  # proc_stat(5): user, nice, ... steal
+    idle = ticks[3] + ticks[4]
+    return CpuTime((sum(ticks) - idle) / TICKS_PER_SECOND, sum(ticks) / TICKS_PER_SECOND)
 
 
 def facts() -> dict[str, Any]:
@@ -30,7 +48,7 @@ def as_text(machine: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, {machine['python']}; {machine['date']}\n"
-        f"{packages}. The CPU was {machine['idle']:.0%} idle before the run: near 100% is a quiet machine.\n"
+        f"{packages}. The CPU was {machine['idle']:.0%} idle before the run: near 100% is quiet.\n"
     )
 
 
@@ -43,11 +61,7 @@ def _cpu_model() -> str:
 
 
 def _idle() -> float:
-    before = _cpu_times()
+    before = cpu_time()
     time.sleep(LOOK_SECONDS)
-    spent = [now - then for now, then in zip(_cpu_times(), before, strict=True)]
-    return (spent[3] + spent[4]) / max(1, sum(spent))  # proc_stat(5): idle and iowait
-
-
-def _cpu_times() -> list[int]:
-    return [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    after = cpu_time()
+    return 1 - (after.busy - before.busy) / (after.total - before.total)

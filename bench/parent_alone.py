@@ -19,8 +19,9 @@ def measure(settings: Settings) -> Report:
         letter="a",
         title="The parent alone",
         notes=(
-            f"measured  POST /attest/fetch to the parent. It checks the call and relays it over a unix socket to a canned "
-            f"worker, which answers every frame with one attested reply recorded from the real worker ({len(reply):,} bytes).",
+            "measured  POST /attest/fetch to the parent. It checks the call and relays it over a unix socket to a "
+            "canned worker, which answers every frame with one attested reply, recorded from the real worker "
+            f"({len(reply):,} bytes).",
             "peer      a Flask view that parses the same JSON request and answers with the same bytes.",
             f"both      {ours.served(settings)}.",
         ),

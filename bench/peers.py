@@ -42,7 +42,7 @@ def requests_view(url: str, roots: str) -> Flask:
 
 
 def new_session(roots: str, *, connections: int) -> requests.Session:
-    """Return a session that trusts the file `roots` and keeps one connection for every thread (the default keeps 10)."""
+    """Return a session that trusts the file `roots` and keeps `connections` of them (the default keeps 10)."""
     session = requests.Session()
     session.verify = roots
     session.mount("https://", HTTPAdapter(pool_maxsize=connections))

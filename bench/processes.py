@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from app import gunicorn_conf
+from bench.machine import TICKS_PER_SECOND
 
 ROOT = Path(__file__).parent.parent
 WEB_WORKERS = 2  # gunicorn processes of the parent and of every peer: one per core of the smallest machine we use
@@ -24,7 +25,6 @@ WEB_THREADS = gunicorn_conf.threads
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.05
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # What would make a peer behave as nobody asked it to: other roots, a proxy, another number of processes.
 UNWANTED_VARIABLES = ("BUNDLE", "PROXY", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS")
 
@@ -98,7 +98,7 @@ class Processes:
         return self.start(name, [sys.executable, "-m", *map(str, arguments)])
 
     def gunicorn(self, application: str) -> tuple[Child, int]:
-        """Serve a WSGI application as the parent is served: its gunicorn configuration, on the port that is returned."""
+        """Serve a WSGI application with the parent's gunicorn configuration; return the process and its port."""
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
             command += ["--workers", str(WEB_WORKERS), "--bind", f"fd://{listener.fileno()}", application]

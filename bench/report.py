@@ -53,6 +53,11 @@ def as_text(report: Report, settings: Settings) -> str:
     lines += [_cpu_row(series) for series in report.series]
     lines += ["", "    Ratio of answers/s, median (least - most) of the rounds' ratios; above 1 we are faster:", ""]
     lines += [f"    {ratio.name:<48} {_spread(ratio.spread, '.2f')}" for ratio in report.ratios]
+    others = Spread.of(sample.others for series in report.series for sample in series.samples)
+    lines += [
+        "",
+        f"    Noise: other work took {others.median:.0%} of the CPU time of a round (at most {others.most:.0%}).",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -91,4 +96,9 @@ def _spread(spread: Spread, form: str) -> str:
 
 
 def _sample(sample: Sample) -> dict[str, Any]:
-    return {"answers_per_second": sample.rate, **asdict(sample.figures), "cpu_ms": sample.cpu_ms}
+    return {
+        "answers_per_second": sample.rate,
+        **asdict(sample.figures),
+        "cpu_ms": sample.cpu_ms,
+        "others": sample.others,
+    }

@@ -1,12 +1,14 @@
 """Interleaved rounds: every subject is loaded once in each round, so that a busy machine troubles all of them alike."""
 
 import json
+import resource
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from bench.load import Figures
+from bench.machine import cpu_time
 from bench.processes import Child, Processes
 
 
@@ -14,7 +16,7 @@ from bench.processes import Child, Processes
 class Settings:
     """How much is measured: `seconds` per subject and round, `rounds`, `clients` that ask at the same time."""
 
-    seconds: float = 2.5
+    seconds: float = 2.0
     rounds: int = 5
     clients: int = 16
 
@@ -33,10 +35,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One subject in one round. `cpu_ms` is the CPU time per answer, by process; the client's is among them."""
+    """One subject in one round. `cpu_ms` is the CPU time per answer, by process; the client's is among them.
+
+    `others` is the share of the machine's CPU time that went to work that is not ours: the noise.
+    """
 
     figures: Figures
     cpu_ms: dict[str, float]
+    others: float
 
     @property
     def rate(self) -> float:
@@ -90,10 +96,19 @@ def interleave(processes: Processes, subjects: Sequence[Subject], settings: Sett
 
 
 def _sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+    machine_before, client_before = cpu_time(), _ended_children()
     before = [child.cpu_seconds() for child in subject.serving]
     figures = Figures(**json.loads(processes.run([*subject.command, str(seconds)])))
-    answered = max(1, figures.answered)
-    cpu_ms = {"client": figures.cpu_seconds * 1000 / answered}
-    for child, used in zip(subject.serving, before, strict=True):
-        cpu_ms[child.name] = (child.cpu_seconds() - used) * 1000 / answered
-    return Sample(figures=figures, cpu_ms=cpu_ms)
+    used = [child.cpu_seconds() - then for child, then in zip(subject.serving, before, strict=True)]
+    ours, machine = sum(used) + _ended_children() - client_before, cpu_time()
+    spent = {"client": figures.cpu_seconds} | dict(zip((child.name for child in subject.serving), used, strict=True))
+    return Sample(
+        figures=figures,
+        cpu_ms={name: cpu * 1000 / max(1, figures.answered) for name, cpu in spent.items()},
+        others=max(0.0, (machine.busy - machine_before.busy - ours) / (machine.total - machine_before.total)),
+    )
+
+
+def _ended_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -50,15 +50,15 @@ def _flask_view(processes: Processes, server: Upstream, settings: Settings) -> S
 
 def _bare_requests(processes: Processes, server: Upstream, settings: Settings) -> Subject:
     call = vies_call.write_call(processes.folder)
-    command = (sys.executable, "-m", "bench.bare_requests", server.url, str(server.roots), str(call))
-    command += (str(WEB_WORKERS), str(settings.clients // WEB_WORKERS))
-    return Subject(name="bare requests (peer)", command=command, serving=(server.child,))
+    threads = settings.clients // WEB_WORKERS
+    command = (sys.executable, "-m", "bench.bare_requests", server.url, server.roots, call, WEB_WORKERS, threads)
+    return Subject(name="bare requests (peer)", command=tuple(map(str, command)), serving=(server.child,))
 
 
 def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
     return (
-        "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, one NSM document for every answer. The NSM "
-        "is the soft one with service time 0; its P-384 signature is made in the worker process and counts against us.",
+        "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, one NSM document for every answer. The "
+        "NSM is the soft one with service time 0; its P-384 signature is made in the worker and counts against us.",
         "peer 1    a Flask view that posts the same body to the same upstream with one requests.Session, "
         f"{WEB_THREADS} connections kept.",
         f"peer 2    requests.Session().post in a loop, no server in between: {WEB_WORKERS} processes x "
