@@ -21,7 +21,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     chosen_log = log or Log()
     router = Router(settings)
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: fetch._read_body
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body

@@ -5,7 +5,10 @@ import time
 from dataclasses import dataclass, replace
 
 from flask import Blueprint, Response, g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.config import MAX_REQUEST_BYTES
 from app.errors import ApiError
 from app.log import Log
 from app.pool import PoolFull
@@ -18,6 +21,7 @@ from wire.messages import Call
 
 RELAY_MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
 RETRY_AFTER_SECONDS = 1
+READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +63,11 @@ def _read_call() -> Call:
     if request.content_encoding not in (None, "", "identity"):
         raise ApiError(415, "unsupported_media_type", "Send the JSON without a content coding")
     try:
-        call = messages.decode_call(request.get_data(cache=False))
+        call = messages.decode_call(_read_body())
         headers.check_method(call.method)
         headers.check_headers(call.headers)
+    except ParseException as exc:
+        raise ApiError(400, "bad_request", "The body's chunks are malformed") from exc
     except MessageError as exc:
         raise ApiError(400, "bad_request", str(exc)) from exc
     except Refused as exc:
@@ -69,6 +75,24 @@ def _read_call() -> Call:
     if call.id is not None:
         g.request_id = call.id
     return replace(call, id=g.request_id)
+
+
+def _read_body() -> bytes:
+    """Return the request's body.
+
+    One that is too large is read on, up to the application's MAX_CONTENT_LENGTH, and dropped: a caller that is still
+    sending would see a broken connection instead of the answer. Werkzeug alone would cut a chunked body short in
+    silence.
+    """
+    body = bytearray()
+    too_large = False
+    while chunk := request.stream.read(READ_BYTES):
+        too_large = too_large or len(body) + len(chunk) > MAX_REQUEST_BYTES
+        if not too_large:
+            body += chunk
+    if too_large:
+        raise RequestEntityTooLarge
+    return bytes(body)
 
 
 def _route(router: Router, call: Call) -> Enclave:

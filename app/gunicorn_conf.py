@@ -7,7 +7,7 @@ authentication in front of it, the parent listens on loopback only.
 import os
 
 bind = os.environ.get("BIND", "127.0.0.1:5001")
-worker_class = "gthread"
+worker_class = "app.gunicorn_worker.Worker"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = 32  # per process; each in-flight call holds one
 timeout = 150  # above the longest deadline a caller may ask for (120 s)
@@ -16,3 +16,4 @@ keepalive = 75  # seconds; above the idle timeout of common load balancers (AWS 
 limit_request_line = 4094
 limit_request_fields = 64
 accesslog = None  # request lines hold paths; the application's own log says what may be said
+control_socket_disable = True  # by default anyone with this user id may steer the server through a socket in $HOME

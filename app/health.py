@@ -1,13 +1,12 @@
 """`GET /health` and `GET /routes`: what this parent serves, and whether its enclaves answer."""
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from app.pool import PoolFull
+from app.pool import PoolFull, is_pong
 from app.router import Enclave, Router
 from wire.errors import WireError
 
@@ -42,9 +41,8 @@ def blueprint(router: Router) -> Blueprint:
 def _condition(enclave: Enclave) -> dict[str, Any]:
     """Return one enclave's state, found by a ping. `state` is what can be told from here: RUNNING or UNREACHABLE."""
     try:
-        pong = json.loads(enclave.pool.ping(deadline=time.monotonic() + PING_SECONDS))
-        responsive = isinstance(pong, dict) and pong.get("type") == "pong"
-    except (WireError, PoolFull, ValueError, RecursionError):
+        responsive = is_pong(enclave.pool.ping(deadline=time.monotonic() + PING_SECONDS))
+    except (WireError, PoolFull):
         responsive = False
     return {
         "service": enclave.service.name,

@@ -5,6 +5,7 @@ enclave has closed is noticed before anything is sent on it; one that breaks whi
 no whole call, so that call may go out again on a new connection.
 """
 
+import json
 import socket
 import threading
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from wire import frames, messages, sockets
 from wire.addresses import Address
-from wire.errors import DeadlinePassed, PeerLost, WireError
+from wire.errors import PeerLost, WireError
 
 MAX_IDLE_SECONDS = 60.0  # half of what the worker grants: the parent is the one to close
 MAX_WAIT_SECONDS = 5.0  # for a place, when every connection is in use
@@ -32,9 +33,12 @@ class _Connection:
     decoder: frames.Decoder = field(default_factory=frames.Decoder)
     idle_since: float = 0.0
 
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that was not asked for: it would be taken for the next reply."""
+        return not self.decoder.pending and sockets.is_quiet(self.sock)
+
     def is_good(self) -> bool:
-        fresh = time.monotonic() - self.idle_since < MAX_IDLE_SECONDS
-        return fresh and not self.decoder.pending and sockets.is_quiet(self.sock)
+        return time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and self.is_quiet()
 
     def exchange(self, frame: bytes, *, deadline: float) -> bytes:
         sockets.send(self.sock, frame, deadline=deadline)
@@ -115,9 +119,9 @@ class EnclavePool:
         return None
 
     def _give(self, connection: _Connection) -> None:
-        if self._keeps is None:
+        if self._keeps is None and connection.is_quiet():
             self._keeps = _answers_again(connection)
-        if not self._keeps:
+        if not self._keeps or not connection.is_quiet():
             connection.close()
             return
         connection.idle_since = time.monotonic()
@@ -132,7 +136,15 @@ class EnclavePool:
 def _answers_again(connection: _Connection) -> bool:
     """Whether the worker serves a second frame on a connection, found out with a ping, once per worker."""
     try:
-        connection.exchange(frames.encode(messages.PING), deadline=time.monotonic() + PROBE_SECONDS)
-    except (WireError, DeadlinePassed):
+        return is_pong(connection.exchange(frames.encode(messages.PING), deadline=time.monotonic() + PROBE_SECONDS))
+    except WireError:
         return False
-    return True
+
+
+def is_pong(payload: bytes) -> bool:
+    """Whether `payload` is the answer to a ping."""
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(answer, dict) and answer.get("type") == "pong"

@@ -45,9 +45,8 @@ def _attestation(attestation: dict[str, Any]) -> None:
     fields = document.read(signed)
     when = dt.datetime.fromtimestamp(fields.timestamp_ms / 1000, tz=dt.UTC)
     print(f"  attested   {attestation['attestationId']}")
-    print(
-        f"  document   {len(signed)} bytes of COSE_Sign1, module {fields.module_id}, signed {when:%Y-%m-%d %H:%M:%S} UTC"
-    )
+    print(f"  document   {len(signed)} bytes of COSE_Sign1, signed {when:%Y-%m-%d %H:%M:%S} UTC")
+    print(f"  module     {fields.module_id}")
     for index in (0, 1, 2):
         print(f"  PCR{index}       {fields.pcrs[index].hex()}")
     _block("user_data", _readable(cbor2.loads(fields.user_data or b"\xf6")))

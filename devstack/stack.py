@@ -5,7 +5,6 @@ killed and restarted as on a host. Everything is reached through unix sockets in
 """
 
 import contextlib
-import json
 import shutil
 import signal
 import socket
@@ -13,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import requests
 
 from app.config import SERVICES
 from devstack.hmrc import Hmrc
@@ -148,17 +147,16 @@ class Stack:
 
     def _is_healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=3) as answer:
-                return bool(json.load(answer)["healthy"])
-        except (OSError, urllib.error.URLError, ValueError):
+            return requests.get(f"{self.url}/health", timeout=3).ok
+        except requests.ConnectionError:
             return False
 
-    def _wait_for(self, name: str, process: "subprocess.Popen[bytes]", ready: "object") -> None:
+    def _wait_for(self, name: str, process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
             if process.poll() is not None:
                 raise RuntimeError(f"{name} ended with status {process.returncode} before it was ready")
-            if callable(ready) and ready():
+            if ready():
                 return
             time.sleep(0.05)
         raise RuntimeError(f"{name} was not ready within {READY_SECONDS} s")

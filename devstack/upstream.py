@@ -216,7 +216,11 @@ class _Connection(BaseHTTPRequestHandler):
     def _body(self) -> bytes | None:
         """The request's body; None after refusing one that the stand-ins have no use for."""
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        if (
+            "Transfer-Encoding" in self.headers
+            or not (length.isascii() and length.isdigit())
+            or int(length) > MAX_BODY_BYTES
+        ):
             self.close_connection = True
             self._write(Response(status=413, body=b"content-length of at most 256 KiB, please\n"))
             return None

@@ -48,14 +48,16 @@ class Vies:
         path = request.path.removeprefix(BASE)
         if path == request.path:
             return _not_found()
-        service, _, extension = path.removeprefix("/services").removeprefix("/").partition(".")
-        if service in SOAP_SERVICES and extension in ("", "wsdl"):
-            return self._soap_service(request, service, wsdl=extension == "wsdl")
+        for service in SOAP_SERVICES:
+            if path == f"/services/{service}":
+                return self._soap_service(request, service)
+            if path in (f"/{service}.wsdl", f"/services/{service}.wsdl"):
+                return _wsdl(service)
         return self._rest(request, path)
 
-    def _soap_service(self, request: Request, service: str, *, wsdl: bool) -> Response:
-        if request.method in ("GET", "HEAD") and (wsdl or _asks_for_wsdl(request)):
-            return _xml(200, vies_xml.wsdl(service, f"http://{HOST}{BASE}/services/{service}"))
+    def _soap_service(self, request: Request, service: str) -> Response:
+        if request.method in ("GET", "HEAD") and _asks_for_wsdl(request):
+            return _wsdl(service)
         if request.method != "POST":
             return _not_found()
         if not request.headers.get("content-type", "").startswith("text/xml"):
@@ -151,6 +153,10 @@ def _match(value: str, register: str) -> str:
 
 def _asks_for_wsdl(request: Request) -> bool:
     return any(name.lower() == "wsdl" for name, _ in request.query)
+
+
+def _wsdl(service: str) -> Response:
+    return _xml(200, vies_xml.wsdl(service, f"http://{HOST}{BASE}/services/{service}"))
 
 
 def _xml(status: int, body: str) -> Response:

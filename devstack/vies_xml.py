@@ -26,7 +26,7 @@ class NotACallError(Exception):
 def parse_call(body: bytes) -> tuple[str, dict[str, str]]:
     """Returns the operation and its fields (text with surrounding blanks removed).
 
-    Not checked: the order of the fields, unknown ones, and xsi:nil.
+    Not checked: the order of the fields and xsi:nil. Fields outside the namespace are dropped.
     Raises: ElementTree.ParseError; NotACallError.
     """
     envelope = ElementTree.fromstring(body)  # noqa: S314 (a stand-in on loopback, 256 KiB at most)
@@ -35,11 +35,12 @@ def parse_call(body: bytes) -> tuple[str, dict[str, str]]:
     calls = [call for part in envelope.findall(f"{{{SOAP}}}Body") for call in part]
     if len(calls) != 1:
         raise NotACallError(f"{len(calls)} elements in the Body")
-    operation = calls[0].tag.removeprefix(f"{{{TYPES}}}")
-    if operation not in OPERATIONS:
+    namespace = f"{{{TYPES}}}"
+    operation = next((name for name in OPERATIONS if calls[0].tag == namespace + name), None)
+    if operation is None:
         raise NotACallError(f"operation {calls[0].tag}")
-    fields = {field.tag.removeprefix(f"{{{TYPES}}}"): (field.text or "").strip() for field in calls[0]}
-    return operation, fields
+    fields = [field for field in calls[0] if field.tag.startswith(namespace)]
+    return operation, {field.tag.removeprefix(namespace): (field.text or "").strip() for field in fields}
 
 
 def answer(operation: str, fields: Iterable[tuple[str, str]]) -> str:

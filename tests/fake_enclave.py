@@ -47,13 +47,13 @@ class Peer:
         return payload
 
     def read_exactly(self, size: int) -> bytes | None:
-        data = b""
+        data = bytearray()
         while len(data) < size:
             part = self.sock.recv(size - len(data))
             if not part:
                 return None
             data += part
-        return data
+        return bytes(data)
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)

@@ -32,10 +32,8 @@ URL = "https://ec.europa.eu/x"
 LEAST = {"url": URL, "method": "GET"}
 
 
-def service(name: str, *, cid: int, host: str) -> Manifest:
-    """Return a second service for tests that need two."""
-    return manifest.load(
-        f"""
+def service_toml(name: str, *, cid: int, host: str) -> str:
+    return f"""
         name = "{name}"
         cid = {cid}
         port = 5000
@@ -49,8 +47,12 @@ def service(name: str, *, cid: int, host: str) -> Manifest:
         method = "GET"
         path = "/"
         max_response_bytes = 1024
-        """.encode()
-    )
+        """
+
+
+def service(name: str, *, cid: int, host: str) -> Manifest:
+    """Return a second service for tests that need two."""
+    return manifest.load(service_toml(name, cid=cid, host=host).encode())
 
 
 @contextmanager
@@ -58,9 +60,7 @@ def parent(
     address: Address, *, log: io.StringIO | None = None, connections: int = 4, timeout_ms: int = 5_000
 ) -> Iterator[FlaskClient]:
     """Serve the VIES service, whose enclave listens at `address`."""
-    config = Config(
-        manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms
-    )
+    config = Config(manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms)
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -88,7 +88,14 @@ class Gunicorn:
             self.port: int = listener.getsockname()[1]
             descriptor = listener.fileno()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--config", "app/gunicorn_conf.py", f"tests.parent:create('{enclave}')"],
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "--config",
+                    "app/gunicorn_conf.py",
+                    f"tests.parent:create('{enclave}')",
+                ],
                 cwd=CHECKOUT,
                 env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1"},
                 pass_fds=[descriptor],

@@ -121,7 +121,7 @@ def test_the_check_sees_a_wrong_arrow(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("file", IMAGES)
 def test_an_image_gets_its_folders_and_no_other(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
-    copied = {source for source in re.findall(r"^COPY (?:--\S+ )*(\S+) \S+$", text, re.MULTILINE)}
+    copied = set(re.findall(r"^COPY (?:--\S+ )*(\S+) \S+$", text, re.MULTILINE))
     assert copied == IMAGES[file]
     assert not re.search(r"^ADD ", text, re.MULTILINE)
 

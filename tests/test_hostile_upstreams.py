@@ -16,7 +16,7 @@ from enclave_worker.upstream.phases import Phases
 from enclave_worker.upstream.tls import client_context
 from policy.manifest import Manifest, Upstream, load
 from policy.rules import decide
-from tests.hostile.actions import CloseNotify, Cut, ReadRequest, Reset, Script, Send, Sleep
+from tests.hostile.actions import CloseNotify, Cut, Drip, ReadRequest, Reset, Script, Send, Sleep
 from tests.hostile.case import (
     BOTH,
     CHUNKED_HELLO,
@@ -40,9 +40,9 @@ from wire.addresses import LoopbackAddress
 from wire.sockets import connect
 
 PATIENT = Phases(connect=3.0, tls=3.0, first_byte=3.0)  # a slow machine must not fail a case that is not about time
-HASTY = Phases(connect=0.3, tls=0.3, first_byte=0.3)
+HASTY = Phases(connect=0.25, tls=0.25, first_byte=0.25)
 PATIENT_DEADLINE_S = 5.0
-HASTY_DEADLINE_S = 0.6
+HASTY_DEADLINE_S = 0.4
 GRACE_S = 0.4  # how late a time-out may be noticed
 
 RULE = """
@@ -135,6 +135,25 @@ def test_hostile_upstream(servers: Servers, case: Case, version: str) -> None:
     assert took < limit + GRACE_S
     assert outcome.attempts == server.connections == 1
     assert server.errors == []
+
+
+def _in_single_bytes(script: Script) -> Script:
+    return tuple(Drip(action.data) if isinstance(action, Send) else action for action in script)
+
+
+def _small(case: Case) -> bool:
+    sent = sum(len(action.data) for action in case.script if isinstance(action, Send))
+    return case.variant == "good" and case.expect != TIMEOUT and 0 < sent < 400
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if _small(case)])
+def test_a_record_for_each_byte_changes_nothing(servers: Servers, case: Case) -> None:
+    server = servers.get(case.variant, TLS_1_3)
+    server.load(_in_single_bytes(case.script))
+    client = _client(servers, server)
+    outcome = _fetch(client, method=case.method, deadline=PATIENT_DEADLINE_S)
+    client.close()
+    assert _seen(outcome, case.expect) == case.expect, f"{case.why}: {outcome}"
 
 
 def test_a_failure_never_repeats_bytes_of_the_peer(servers: Servers) -> None:
@@ -243,6 +262,12 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
         (reply(head(status=b"HTTP/1.1 204 No\r\n") + EVIL), reply(SECOND)),
         ("GET", "GET"),
         (Answered(status=204, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "a-stray-byte-ends-the-connection": (
+        ((ReadRequest(), Send(head(b"Content-Length: 5") + b"h"), ReadRequest(), Send(EVIL)), reply(SECOND)),
+        ("HEAD", "GET"),
+        (Answered(body=b"", framing="none"), TWO),
         2,
     ),
     "bytes-after-an-empty-body-are-never-served": (

@@ -10,7 +10,8 @@ from nsm import client, requests
 from tests.corpora import predecessor_vectors
 
 HASHES = [v for v in predecessor_vectors("nonce") if v["name"].startswith("head: ") and "rawBody" in v["input"]]
-NONCES = [  # a timestamp here is always a whole number of seconds, so the vectors with 1700000000.5 and 1e21 are not ours
+# A timestamp here is always a whole number of seconds, so the vectors with 1700000000.5 and 1e21 are not ours.
+NONCES = [
     v
     for v in predecessor_vectors("nonce")
     if v["name"].startswith("computeNonce")

@@ -178,13 +178,16 @@ def test_a_call_without_url_or_method_is_refused_in_the_predecessors_words(field
         ("timeoutMs", "100", "timeoutMs: must be a whole number from 1 to 120000"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_named_and_its_value_is_not_echoed(field: str, value: object, message: str) -> None:
+def test_a_field_of_the_wrong_kind_is_named_and_its_value_is_not_echoed(
+    field: str, value: object, message: str
+) -> None:
     error = error_of(json.dumps({**LEAST, field: value}).encode())
     assert (error.field, str(error)) == (field, message)
 
 
 @pytest.mark.parametrize(
-    "text", ["A", "AP/", "AP/+\n", " AP/+", "AP/+AP", "AP==/+", "A===", "AP/+=", "====", "ü", "AP-_", "AP/+ AP/+", "AB=="]
+    "text",
+    ["A", "AP/", "AP/+\n", " AP/+", "AP/+AP", "AP==/+", "A===", "AP/+=", "====", "ü", "AP-_", "AP/+ AP/+", "AB=="],
 )
 def test_a_body_that_is_not_standard_base64_is_refused(text: str) -> None:
     error = error_of(json.dumps({**LEAST, "body": text, "bodyEncoding": "base64"}).encode())

@@ -145,15 +145,14 @@ def test_stopping_finishes_calls_under_way_and_closes_idle_connections(tmp_path:
         time.sleep(0.3)
         return payload
 
-    with serving(slow, unix(tmp_path)) as (server, where):
-        with connect(where) as idle, connect(where) as busy:
-            busy.sendall(frames.encode(b"begun"))
-            entered.wait(5)
-            stopping = threading.Thread(target=server.stop)
-            stopping.start()
-            assert receive(busy) == b"begun"
-            assert (busy.recv(1), idle.recv(1)) == (b"", b"")
-            stopping.join()
+    with serving(slow, unix(tmp_path)) as (server, where), connect(where) as idle, connect(where) as busy:
+        busy.sendall(frames.encode(b"begun"))
+        entered.wait(5)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert receive(busy) == b"begun"
+        assert (busy.recv(1), idle.recv(1)) == (b"", b"")
+        stopping.join()
 
 
 def test_no_thread_or_descriptor_outlives_its_connection(tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ class ReadRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Receive:
+    """Waits for any bytes: on a raw connection, for the first of the client's handshake."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Sends the bytes, under TLS as one record for each 16 KiB."""
 
@@ -100,6 +105,7 @@ class Reset:
 
 Action = (
     ReadRequest
+    | Receive
     | Send
     | Drip
     | Flood

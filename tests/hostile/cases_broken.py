@@ -14,6 +14,7 @@ from tests.hostile.actions import (
     PartOfRecord,
     Raw,
     ReadRequest,
+    Receive,
     Reset,
     Send,
 )
@@ -167,7 +168,7 @@ TLS_FAULTS = (
 
 
 def _raw(name: str, why: str, *script: Action, expect: Expected = TLS) -> Case:
-    return Case(name=name, script=script, expect=expect, why=why, variant=RAW)
+    return Case(name=name, script=(Receive(), *script), expect=expect, why=why, variant=RAW)
 
 
 HANDSHAKES = (

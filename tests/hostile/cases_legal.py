@@ -97,6 +97,13 @@ CHUNKED = (
         "chunk-size-leading-zeros", chunked(b"0005\r\nhello\r\n000\r\n\r\n"), IN_CHUNKS, '9112 7.1: 1*HEXDIG, 1*("0")'
     ),
     _case("chunk-extension", chunked(b'5;a=b;c="d"\r\nhello\r\n0;last\r\n\r\n'), IN_CHUNKS, "9112 7.1.1: ignored"),
+    _case("chunk-extension-quoted", chunked(b'5;a="x\\"y;z"\r\nhello\r\n0\r\n\r\n'), IN_CHUNKS, "9112 7.1.1"),
+    _case(
+        "chunk-extension-of-300-bytes",
+        chunked(b"5;a=" + b"b" * 300 + b"\r\nhello\r\n0\r\n\r\n"),
+        IN_CHUNKS,
+        "9112 7.1.1",
+    ),
     _case(
         "chunk-of-one-byte-each",
         chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in b"hello") + b"0\r\n\r\n"),

@@ -28,6 +28,7 @@ from tests.hostile.actions import (
     PartOfRecord,
     Raw,
     ReadRequest,
+    Receive,
     Reset,
     Script,
     Send,
@@ -242,6 +243,8 @@ class _Player:
         match action:
             case ReadRequest():
                 self._read_request()
+            case Receive():
+                self._unread += self._pipe.receive()
             case Send(data):
                 self._pipe.send(data)
             case Drip(data, delay, size):

@@ -1,0 +1,41 @@
+"""Fixtures that more than one module needs. Support code that is not a fixture has modules of its own."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from devstack.hmrc import Hmrc
+from devstack.stack import Stack
+from devstack.upstream import Request, Response
+from devstack.vies import Vies
+
+SLOW_PATH = "/taxation_customs/vies/rest-api/ms/PT/vat/100000001"
+
+
+@dataclass
+class SlowVies:
+    """VIES, but one address answers only when `go_on` is set; `waiting` counts who is held there."""
+
+    vies: Vies = field(default_factory=Vies)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def __call__(self, request: Request) -> Response:
+        if request.path == SLOW_PATH:
+            self.waiting.release()
+            self.go_on.wait(20)
+        return self.vies(request)
+
+
+@pytest.fixture(scope="session")
+def slow_vies() -> SlowVies:
+    return SlowVies()
+
+
+@pytest.fixture(scope="session")
+def running_stack(slow_vies: SlowVies) -> Iterator[Stack]:
+    handlers = {"ec.europa.eu": slow_vies, "api.service.hmrc.gov.uk": Hmrc()}
+    with Stack(handlers=handlers) as stack:
+        yield stack

@@ -1,0 +1,102 @@
+"""Settings: from the environment, within their ranges, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from app import create_app
+from app.config import SERVICES, Config, ConfigError, from_environment
+from policy.errors import ManifestError
+from tests.parent import VIES, service, service_toml
+from wire.addresses import UnixAddress, VsockAddress
+
+
+def test_an_empty_environment_gives_the_manifests_addresses_and_the_defaults() -> None:
+    config = from_environment({})
+    assert VIES in config.manifests
+    assert config.address(VIES) == VsockAddress(cid=16, port=5000)
+    assert (config.connections, config.timeout_ms) == (64, 30_000)
+
+
+def test_every_service_of_the_folder_is_served_in_the_order_of_its_file_name() -> None:
+    assert [manifest.name for manifest in from_environment({}).manifests] == sorted(
+        path.stem for path in SERVICES.glob("*.toml")
+    )
+
+
+def test_the_environment_overrides_cid_connections_and_timeout() -> None:
+    config = from_environment({"VIES_CID": "99", "ENCLAVE_CONNECTIONS": "7", "ENCLAVE_TIMEOUT_MS": "1500"})
+    assert config.address(VIES) == VsockAddress(cid=99, port=5000)
+    assert (config.connections, config.timeout_ms) == (7, 1500)
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert from_environment({"VIES_CID": "", "ENCLAVE_CONNECTIONS": "", "ENCLAVE_TIMEOUT_MS": ""}) == from_environment(
+        {}
+    )
+
+
+def test_a_hyphen_in_a_service_s_name_is_an_underscore_in_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "stripe-payment.toml").write_text(service_toml("stripe-payment", cid=18, host="api.stripe.com"))
+    config = from_environment({"STRIPE_PAYMENT_CID": "55"}, services=tmp_path)
+    assert config.address(config.manifests[0]) == VsockAddress(cid=55, port=5000)
+
+
+@pytest.mark.parametrize("value", ["4", "4294967294"])
+def test_a_cid_at_the_ends_of_its_range_is_accepted(value: str) -> None:
+    assert from_environment({"VIES_CID": value}).address(VIES) == VsockAddress(cid=int(value), port=5000)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *(
+            ("VIES_CID", value, "VIES_CID: expected a whole number from 4 to 4294967294")
+            for value in ("0", "3", "4294967295", "-1", "+16", "16 ", "0x10", "16.0", "sixteen", "١٦", "9" * 5000)
+        ),
+        ("ENCLAVE_CONNECTIONS", "0", "ENCLAVE_CONNECTIONS: expected a whole number from 1 to 4096"),
+        ("ENCLAVE_CONNECTIONS", "4097", "ENCLAVE_CONNECTIONS: expected a whole number from 1 to 4096"),
+        ("ENCLAVE_TIMEOUT_MS", "99", "ENCLAVE_TIMEOUT_MS: expected a whole number from 100 to 120000"),
+        ("ENCLAVE_TIMEOUT_MS", "120001", "ENCLAVE_TIMEOUT_MS: expected a whole number from 100 to 120000"),
+    ],
+)
+def test_a_value_that_is_no_number_in_its_range_stops_the_start(name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_environment({name: value})
+    assert str(caught.value) == message
+
+
+def test_a_folder_without_services_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^no services: every request would be refused$"):
+        from_environment({}, services=tmp_path)
+
+
+def test_a_wrong_manifest_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "vies.toml").write_text("name = 1")
+    with pytest.raises(ManifestError):
+        from_environment({}, services=tmp_path)
+
+
+def test_two_services_for_one_host_stop_the_start() -> None:
+    other = service("other", cid=17, host="ec.europa.eu")
+    with pytest.raises(ValueError, match=r"^two services claim the same host$"):
+        Config(manifests=(VIES, other))
+
+
+def test_an_address_given_by_name_is_used_instead_of_the_manifest_s(tmp_path: Path) -> None:
+    address = UnixAddress(path=str(tmp_path / "enclave"))
+    other = service("other", cid=17, host="other.test")
+    config = Config(manifests=(VIES, other), addresses={"other": address})
+    assert (config.address(VIES), config.address(other)) == (VsockAddress(cid=16, port=5000), address)
+
+
+def test_the_application_is_built_from_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIES_CID", "99")
+    routes = create_app().test_client().get("/routes").json["routes"]
+    assert routes[0]["cid"] == 99
+
+
+def test_the_application_does_not_start_with_a_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIES_CID", "3")
+    with pytest.raises(ConfigError, match="VIES_CID"):
+        create_app()
