@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 from tytle_verifier import url
 from tytle_verifier.errors import PolicyError, StatementError, shown
 from tytle_verifier.policy import Policy, Release, TlsDemands
 from tytle_verifier.reply import Reply
 from tytle_verifier.request import Request
-from tytle_verifier.statement import Digest, Exchange, Response, Statement, Upstream
+from tytle_verifier.statement import Digest, Exchange, Failure, Response, Statement, Upstream
 
+FAILURE_STATUS: Final = {"timeout": 504}  # RFC 9110 15.6.5; a gateway's answers for its upstream
+OTHER_FAILURE_STATUS = 502  # RFC 9110 15.6.3
 MAX_CLOCK_GAP_MS = 300_000  # ours: enclave clock against the hypervisor's, and the time a fetch and the queue take
 
 
@@ -133,9 +136,7 @@ def check_shown(reply: Reply, exchange: Exchange) -> str:
     if reply.success is not answered:
         raise StatementError("success", got=reply.success, expected=answered)
     if not isinstance(outcome, Response):
-        if reply.body or reply.headers:
-            raise StatementError("a failed fetch shows an answer", got=f"{len(reply.body)} bytes", expected="nothing")
-        return f"no answer: {shown(outcome.kind)}, {shown(outcome.detail)}"
+        return _check_failure(reply, outcome)
     if reply.status != outcome.status:
         raise StatementError("status", got=reply.status, expected=outcome.status)
     expected = joined(outcome.headers)
@@ -144,6 +145,15 @@ def check_shown(reply: Reply, exchange: Exchange) -> str:
         raise StatementError("response headers", got=[name for name, _ in differing], expected="those attested")
     check_digest("response body", reply.body, outcome.body)
     return f"status {outcome.status}, {len(outcome.headers)} headers, body of {outcome.body.length} bytes"
+
+
+def _check_failure(reply: Reply, failure: Failure) -> str:
+    expected = FAILURE_STATUS.get(failure.kind, OTHER_FAILURE_STATUS)
+    if reply.status != expected:
+        raise StatementError(f"status of a failed fetch ({failure.kind})", got=reply.status, expected=expected)
+    if reply.body or reply.headers:
+        raise StatementError("a failed fetch shows an answer", got=f"{len(reply.body)} bytes", expected="nothing")
+    return f"no answer: {shown(failure.kind)}, {shown(failure.detail)}"
 
 
 def check_held_body(exchange: Exchange, held: Held) -> tuple[str, ...]:
@@ -186,7 +196,6 @@ def unchecked(statement: Statement, reply: Reply, accepted: Accepted, held: Held
         "upstream public key: chosen by the enclave's root store": not policy.tls.spki,
         f"values of withheld headers: {', '.join(withheld)}": bool(withheld),
         "boot and seq: whether other statements were held back": True,
-        "status of a failed fetch": not isinstance(exchange.outcome, Response),
         "the courier's error text": reply.error is not None,
         "whether the upstream told the truth": True,
     }

@@ -21,7 +21,8 @@ def shown(value: object) -> str:
     """
     text = value.hex() if isinstance(value, bytes) else value if isinstance(value, str) else repr(value)
     line = "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_SHOWN_CHARACTERS])
-    return line if len(text) <= MAX_SHOWN_CHARACTERS else f"{line}... ({len(text)} long)"
+    fits = len(line) <= MAX_SHOWN_CHARACTERS and len(text) <= MAX_SHOWN_CHARACTERS
+    return line if fits else f"{line[:MAX_SHOWN_CHARACTERS]}... ({len(text)} long)"
 
 
 class VerifierError(Exception):
