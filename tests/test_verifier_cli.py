@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def genuine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same folder, with our test root in the place of AWS's: only a test can do that, by patching the code."""
-    monkeypatch.setattr(evidence, "verify_reply", lambda *a, **k: _as_aws(verify(*a, **{**k, "request": k["request"]})))
+    monkeypatch.setattr(evidence, "verify_reply", lambda *a, **k: _as_aws(verify(*a, **k)))
     monkeypatch.setattr(evidence, "verify_document", lambda *a, **k: _as_aws(verify_document(*a, root=ROOT, **k)))
     return folder
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
@@ -65,12 +66,14 @@ def load(der: bytes, *, name: str) -> Certificate:
     if not 1 <= len(der) <= MAX_CERTIFICATE_BYTES:
         raise DocumentError(f"{name} size", got=f"{len(der)} bytes", expected=f"1..{MAX_CERTIFICATE_BYTES}")
     try:
-        return _facts(x509.load_der_x509_certificate(der), der)
+        return _facts(der)
     except _UNREADABLE as error:
         raise DocumentError(f"{name} is not one DER certificate", got=str(error)) from error
 
 
-def _facts(parsed: x509.Certificate, der: bytes) -> Certificate:
+@lru_cache(maxsize=512)  # a pure function of the bytes: it remembers what they say, not whether it is true
+def _facts(der: bytes) -> Certificate:
+    parsed = x509.load_der_x509_certificate(der)
     constraints, usage = _extension(parsed, x509.BasicConstraints), _extension(parsed, x509.KeyUsage)
     key = parsed.public_key()
     on_p384 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1)
