@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LIVE ?=
 
-.PHONY: run serve test lint types unit bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone bench dev requirements clean help
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -26,6 +26,9 @@ types: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(BIN)/pytest
+
+verifier-alone: $(VENV)/ready
+	.ci/verifier-alone
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -55,5 +58,6 @@ help:
 	@echo "make serve  the same stack, left running, with a curl line that works"
 	@echo "make bench  figures, as ratios against named peers in the same run"
 	@echo "make lint | types | unit   the parts of make test"
+	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

@@ -78,8 +78,18 @@ class EnclavePool:
             self._places.release()
 
     def ping(self, *, deadline: float) -> bytes:
-        """Ask whether the enclave is alive; return its answer unread. Raises as `call` does."""
-        return self.call(messages.PING, deadline=deadline)
+        """Ask whether the enclave is alive; return its answer unread.
+
+        On a connection of its own, so that a busy pool is not taken for a dead enclave.
+
+        Raises:
+            PeerLost, FrameError, DeadlinePassed: as `call`.
+        """
+        connection = _Connection(sockets.connect(self.address, deadline=deadline))
+        try:
+            return connection.exchange(frames.encode(messages.PING), deadline=deadline)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""

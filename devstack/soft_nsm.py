@@ -36,6 +36,7 @@ LOCKED_AT_START = 16  # PCR0..15, AWS nsm-check.rs, and the 16 entries of every 
 PCR_BYTES = 48
 RANDOM_BYTES = 256  # QEMU NSM_RND_BUF_SIZE
 PROTECTED = bytes.fromhex("a1013822")  # {1: -35}: ES384. AWS's bytes
+IMAGE = {index: hashlib.sha384(b"soft NSM PCR%d" % index).digest() for index in range(3)}  # PCR0..2 by default
 MODULE_ID = re.compile(r"i-[0-9a-f]{17}-enc[0-9a-f]{16}")
 _EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 _LONGEST = {
@@ -346,10 +347,9 @@ def _error(code: ErrorCode) -> bytes:
 
 
 def _default_measurements(module_id: str) -> dict[int, bytes]:
-    image = {index: hashlib.sha384(b"soft NSM PCR%d" % index).digest() for index in range(3)}
     instance_id = module_id.partition("-enc")[0].encode("ascii")
     # PCR4: so in every collected document that AWS signed, debug mode included. PCR3 is zero without a role.
-    return image | {4: hashlib.sha384(bytes(PCR_BYTES) + instance_id).digest()}
+    return IMAGE | {4: hashlib.sha384(bytes(PCR_BYTES) + instance_id).digest()}
 
 
 def _new_module_id() -> str:

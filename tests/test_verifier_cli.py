@@ -378,7 +378,7 @@ def test_hostile_text_reaches_the_terminal_as_printable_ascii(
 
 
 def test_the_module_runs_as_a_program(folder: Path) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(cli.__file__).parent.parent
     command = [sys.executable, "-m", "tytle_verifier", "verify", "-", *FULL]
     done = subprocess.run(command, input=kit.reply(), env={"PYTHONPATH": str(root)}, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (13, b"")
