@@ -6,8 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIVE ?=
+SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone fuzz bench dev requirements clean help
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -30,6 +31,9 @@ unit: $(VENV)/ready
 verifier-alone: $(VENV)/ready
 	.ci/verifier-alone
 
+fuzz:
+	.ci/fuzz $(SECONDS)
+
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
 
@@ -38,7 +42,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent enclave dev; do \
+	for name in parent enclave dev fuzz; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -51,7 +55,7 @@ $(VENV)/ready: requirements/dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -59,5 +63,6 @@ help:
 	@echo "make bench  figures, as ratios against named peers in the same run"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
+	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

@@ -60,25 +60,32 @@ def run(stack: Stack) -> int:
     return 0 if all(ended_well) else 1
 
 
+def policy_of(stack: Stack) -> Policy:
+    """Return what a relying party of this stack accepts: the soft NSM's measurements, the service, its manifest."""
+    return Policy(
+        service=stack.manifest.name,
+        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=stack.manifest.digest),),
+        urls=("https://ec.europa.eu/taxation_customs/vies/*",),
+        methods=frozenset({"GET", "POST"}),
+    )
+
+
+def root_of(stack: Stack) -> TestPkiRoot:
+    """Return the root of this stack's soft NSM."""
+    return TestPkiRoot(x509.load_pem_x509_certificate(stack.nsm_root.encode()).public_bytes(Encoding.DER))
+
+
 def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
     """Verify a reply as a relying party does, but under the stack's test root and the soft NSM's measurements.
 
     Raises:
         VerificationError: the reply is not what the enclave said about this request.
     """
-    root = x509.load_pem_x509_certificate(stack.nsm_root.encode())
-    policy = Policy(
-        service="vies",
-        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=stack.manifest.digest),),
-        urls=("https://ec.europa.eu/taxation_customs/vies/*",),
-        methods=frozenset({"GET", "POST"}),
-        require_challenge=True,
-    )
     return tytle_verifier.verify_reply(
         received,
-        policy=policy,
+        policy=policy_of(stack),
         time=tytle_verifier.live(),
-        root=TestPkiRoot(root.public_bytes(Encoding.DER)),
+        root=root_of(stack),
         request=tytle_verifier.load_request(sent),
     )
 

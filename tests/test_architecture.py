@@ -45,7 +45,18 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={"pool.py": "socket"},  # for the type of what wire.sockets returns
     ),
-    "tytle_verifier": room(third_party="cbor2 cryptography"),
+    "tytle_verifier": room(
+        third_party="cbor2 cryptography",
+        by_file={
+            "adapter/call.py": "requests urllib3",
+            "adapter/errors.py": "requests",
+            "adapter/hearsay.py": "requests",
+            "adapter/response.py": "http requests urllib3",
+            "adapter/session.py": "requests",
+            "adapter/timeouts.py": "urllib3",
+            "adapter/transport.py": "requests urllib3",
+        },
+    ),
 }
 FREE_ROOMS = {"devstack", "bench", "tests"}  # never in an image; may import everything
 DANGEROUS = {

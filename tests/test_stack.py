@@ -15,6 +15,7 @@ from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.enclave_kit import in_threads
 from tytle_verifier import Failure, StatementError
+from tytle_verifier.adapter import AttestedAdapter, Refused, attest_only, attestation_of
 
 FAST = commands.lookup("PT", "507172230")
 SLOW = {"url": f"https://ec.europa.eu{SLOW_PATH}", "method": "GET", "timeoutMs": 30000}
@@ -72,6 +73,19 @@ def test_the_independent_verifier_accepts_an_attested_failure_as_such(running_st
     verified = commands.verify(running_stack, sent, received)
     assert isinstance(verified.outcome, Failure)
     assert (verified.outcome.kind, verified.body) == ("timeout", b"")
+
+
+def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowing(running_stack: Stack) -> None:
+    adapter = AttestedAdapter(
+        parent=running_stack.url, policy=commands.policy_of(running_stack), root=commands.root_of(running_stack)
+    )
+    with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter}) as session:
+        asked = {"countryCode": "PT", "vatNumber": "507172230"}
+        answer = session.post(FAST["url"], json=asked, timeout=20)
+        assert (answer.status_code, answer.json()["valid"]) == (200, True)
+        assert attestation_of(answer).verified.statement.service == "vies"
+        with pytest.raises(Refused, match="no rule for"):
+            session.get("https://ec.europa.eu/eurostat/api", timeout=20)
 
 
 def test_sixteen_slow_requests_do_not_hold_up_a_fast_one(running_stack: Stack, slow_vies: SlowVies) -> None:
