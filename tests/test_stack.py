@@ -10,6 +10,7 @@ import cbor2
 import pytest
 import requests
 
+import tytle_verifier
 from devstack import __main__ as commands
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
@@ -86,6 +87,23 @@ def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowin
         assert attestation_of(answer).verified.statement.service == "vies"
         with pytest.raises(Refused, match="no rule for"):
             session.get("https://ec.europa.eu/eurostat/api", timeout=20)
+
+
+def test_the_parent_shows_who_its_enclave_is(running_stack: Stack) -> None:
+    challenge = os.urandom(32)
+    url = f"{running_stack.url}/enclaves/vies/identity"
+    asked = {"challenge": base64.urlsafe_b64encode(challenge).decode()}
+    reply = requests.get(url, params=asked, timeout=10).json()
+    verified = tytle_verifier.verify_document(
+        base64.b64decode(reply["nsmDocument"]),
+        time=tytle_verifier.live(),
+        root=commands.root_of(running_stack),
+        policy=commands.policy_of(running_stack),
+    )
+    assert verified.document.nonce == challenge
+    assert cbor2.loads(base64.b64decode(reply["identity"]))["manifest"] == running_stack.manifest.digest
+    assert requests.get(url, params={"challenge": "short"}, timeout=10).status_code == 400
+    assert requests.get(url.replace("vies", "nobody"), timeout=10).status_code == 404
 
 
 def test_sixteen_slow_requests_do_not_hold_up_a_fast_one(running_stack: Stack, slow_vies: SlowVies) -> None:

@@ -1,7 +1,7 @@
 """Invariant: whatever bytes the verifier is given, it returns a value or raises one of its own errors, nothing else.
 
-`python -m tests.fuzz.verifier -max_total_time=60`. The first byte chooses the decoder. Real documents, where at
-hand, are what to start from: `python -m tests.fuzz.verifier FOLDER ...`.
+`python -m tests.fuzz.verifier -max_total_time=60`. The first byte chooses the decoder. Real documents, where they are
+at hand, are what to start from: `python -m tests.fuzz.verifier FOLDER ...`.
 """
 
 import contextlib
