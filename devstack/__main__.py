@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import tytle_verifier
 from devstack import show
-from devstack.soft_nsm import IMAGE
+from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
 from tytle_verifier import Policy, Release, TestPkiRoot, VerifiedReply
 from tytle_verifier.errors import VerificationError

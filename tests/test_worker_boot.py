@@ -11,7 +11,8 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from devstack.soft_nsm import Answers, SoftNsm
+from devstack.nsm_faults import Answers
+from devstack.soft_nsm import SoftNsm
 from enclave_worker import boot, system
 from enclave_worker.boot import BootRefused
 from enclave_worker.system import SystemRefused
