@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LIVE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web fuzz bench dev requirements clean help
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -30,6 +30,10 @@ unit: $(VENV)/ready
 
 verifier-alone: $(VENV)/ready
 	.ci/verifier-alone
+
+web: $(VENV)/ready
+	command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/install chromium chromium-driver
+	$(BIN)/pytest tests/web
 
 fuzz:
 	.ci/fuzz $(SECONDS)
@@ -63,6 +67,7 @@ help:
 	@echo "make bench  figures, as ratios against named peers in the same run"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
+	@echo "make web    the verifier's page in headless Chromium"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

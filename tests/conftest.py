@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,15 @@ from devstack.stack import Stack
 from devstack.upstream import Request, Response
 from devstack.vies import Vies
 
+SUITES_OF_THEIR_OWN = {"e2e", "web"}  # `make e2e` boots machines, `make web` needs a browser
 SLOW_PATH = "/taxation_customs/vies/rest-api/ms/PT/vat/100000001"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the suites that `make test` must not need, unless they are asked for by name."""
+    name = collection_path.name
+    asked = any(name in Path(each).parts for each in config.args)
+    return True if name in SUITES_OF_THEIR_OWN and not asked else None
 
 
 @dataclass
