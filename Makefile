@@ -6,8 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIVE ?=
+SERVICE ?= vies
+RELEASE ?=
 
-.PHONY: run serve test lint types unit bench dev requirements clean help
+.PHONY: run serve test lint types unit bench dev requirements clean help base image release-image verify-image parent-image e2e
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -29,6 +31,28 @@ unit: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
+
+# Images. They need root; buildah and debootstrap install themselves. The kernel: eif/image says where it is looked for.
+base:
+	eif/base
+
+image:
+	eif/image $(SERVICE) build/images/$(SERVICE)
+	cat build/images/$(SERVICE)/measurements.json
+
+release-image:
+	eif/image --release $(SERVICE) build/images/$(SERVICE)
+
+verify-image:
+	eif/verify $(SERVICE) $(RELEASE)
+
+parent-image:
+	eif/parent build/images/parent.tar
+
+# Needs the emulated Nitro host in ../shared/nitro-qemu or $$NITRO_QEMU; says so, and passes, where there is none.
+e2e: $(VENV)/ready
+	[ ! -e "$${NITRO_QEMU:-../shared/nitro-qemu}/nitro_host.py" ] || eif/image vies build/images/vies
+	$(BIN)/pytest -rs tests/e2e
 
 dev: $(VENV)/ready
 	@echo "Ready. Activate it with: . $(BIN)/activate"
@@ -56,4 +80,6 @@ help:
 	@echo "make bench  figures, as ratios against named peers in the same run"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
+	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
+	@echo "make e2e    the image booted in an emulated Nitro host"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

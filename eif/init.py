@@ -25,7 +25,7 @@ MOUNTS = (
     ("tmpfs", "/tmp", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"size=16m,mode=1777"),  # noqa: S108 (a mount point)
     ("tmpfs", "/run", MS_NOSUID | MS_NODEV | MS_NOEXEC, b"size=1m,mode=0755"),
 )
-# Each needs those before it. AWS's kernel has all but nsm built in: a driver that is not there is checked by what it does.
+# Each needs those before it. AWS's kernel has all but nsm built in; whether one is needed, boot() finds out by use.
 DRIVERS = ("virtio_mmio", "vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "nsm")
 SYS_FINIT_MODULE = {"x86_64": 313, "aarch64": 273}  # asm/unistd.h
 RB_AUTOBOOT = 0x01234567  # linux/reboot.h. Not power-off: enclaves have no ACPI and would hang; a reset ends them.
@@ -70,7 +70,7 @@ def mount(kind: str, target: str, flags: int, options: bytes | None) -> None:
 
 def load(path: str) -> None:
     """finit_module(2), if the file is there."""
-    if not os.path.exists(path):  # noqa: PTH110 (pathlib is half of what this program would load)
+    if not os.path.exists(path):
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     if libc.syscall(ctypes.c_long(SYS_FINIT_MODULE[os.uname().machine]), descriptor, b"", 0) != 0:

@@ -1,7 +1,7 @@
 """PCR0, 1, 2 and 8 of an image: what the hypervisor will report through /dev/nsm when it runs.
 
-Each is one TPM-style extension of a register of 48 zero bytes by the SHA-384 of the bytes named here, joined without any
-separator in the file's order (`EifBuilder::measure`, `EifHasher::tpm_extend_finalize_reset`):
+Each is one TPM-style extension of a register of 48 zero bytes by the SHA-384 of the bytes named here, joined without
+any separator in the file's order (`EifBuilder::measure`, `EifHasher::tpm_extend_finalize_reset`):
 
 PCR0  kernel, command line, every ramdisk
 PCR1  kernel, command line, first ramdisk: what boots

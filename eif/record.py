@@ -44,15 +44,24 @@ def check_release(measurements: dict[str, str], toml: str, release: str) -> None
     Raises:
         BadInput: the file does not name this release, or a register differs.
     """
-    pinned = tomllib.loads(toml).get("releases", {}).get(release)
-    if not isinstance(pinned, dict) or set(pinned) < {name.lower() for name in PINNED}:
-        raise BadInput(f"no release {release!r} with pcr0, pcr1 and pcr2")
+    pinned = _release(toml, release)
     for name in PINNED:
         value = pinned[name.lower()]
         if not isinstance(value, str) or not _PCR.fullmatch(value) or value == "0" * 96:
             raise BadInput(f"release {release}: {name.lower()} is no measurement: {value!r}")
         if measurements.get(name) != value:
             raise BadInput(f"release {release} has {name} {value}, this image {measurements.get(name)}")
+
+
+def _release(toml: str, release: str) -> dict[str, object]:
+    try:
+        releases = tomllib.loads(toml).get("releases")
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"the file of releases is not TOML: {error}") from error
+    pinned = releases.get(release) if isinstance(releases, dict) else None
+    if not isinstance(pinned, dict) or not pinned.keys() >= {name.lower() for name in PINNED}:
+        raise BadInput(f"no release {release!r} with pcr0, pcr1 and pcr2")
+    return pinned
 
 
 def _sections(image: Eif) -> list[dict[str, Any]]:

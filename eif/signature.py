@@ -1,6 +1,6 @@
 """The signature section: CBOR `[{"signing_certificate": [u8...], "signature": [u8...]}]`, and the certificate in it.
 
-Serde writes Rust's `Vec<u8>` as an array of numbers, so that is what is read here (`PcrSignature` in `src/defs/mod.rs`).
+Serde writes Rust's `Vec<u8>` as an array of numbers; that form alone is read (`PcrSignature` in `src/defs/mod.rs`).
 Only the first entry counts, as for AWS (`des_sign[0]`); it signs PCR0. Nothing is verified here.
 """
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,11 @@ from devstack.upstream import Request, Response
 from devstack.vies import Vies
 
 SLOW_PATH = "/taxation_customs/vies/rest-api/ms/PT/vat/100000001"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out tests/e2e unless it is asked for by name (`make e2e`): it boots machines and takes minutes."""
+    return True if collection_path.name == "e2e" and not any("e2e" in each for each in config.args) else None
 
 
 @dataclass

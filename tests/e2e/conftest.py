@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from devstack import nitro
+from devstack.enclave import Enclave
 from devstack.relay import Relay
 from devstack.tls_pki import Authority
 from devstack.upstream import UpstreamServer
 from devstack.vies import Vies
+from eif import layout
+from eif.build import join
 from policy import manifest
+from tests.eif_kit import signature_section
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = ROOT / "build" / "images" / "vies" / "enclave.eif"
@@ -20,7 +24,7 @@ MANIFEST = ROOT / "services" / "vies.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Files: what would be shipped, and the same with one more root."""
+    """Files: what would be shipped, and the same with one more root, and signed (PCR8; the host does not verify)."""
 
     production: Path
     test: Path
@@ -42,7 +46,9 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def images(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Images:
     test = tmp_path_factory.mktemp("image") / "vies-with-test-root.eif"
-    test.write_bytes(nitro.with_roots(IMAGE.read_bytes(), authority.roots_pem))
+    image = layout.read(nitro.with_roots(IMAGE.read_bytes(), authority.roots_pem))
+    signature = layout.Section(kind=layout.Kind.SIGNATURE, data=signature_section(authority.roots_pem.encode("ascii")))
+    test.write_bytes(join([*image.sections, signature]))
     return Images(production=IMAGE, test=test)
 
 
@@ -60,14 +66,14 @@ def ports(authority: Authority) -> Iterator[dict[int, tuple[str, int]]]:
 @pytest.fixture(scope="session")
 def production(
     images: Images, ports: dict[int, tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[nitro.Enclave]:
-    with nitro.Enclave(images.production, tmp_path_factory.mktemp("production"), ports=ports) as enclave:
+) -> Iterator[Enclave]:
+    with Enclave(images.production, tmp_path_factory.mktemp("production"), ports=ports) as enclave:
         yield enclave
 
 
 @pytest.fixture(scope="session")
 def enclave(
     images: Images, ports: dict[int, tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[nitro.Enclave]:
-    with nitro.Enclave(images.test, tmp_path_factory.mktemp("enclave"), ports=ports) as enclave:
+) -> Iterator[Enclave]:
+    with Enclave(images.test, tmp_path_factory.mktemp("enclave"), ports=ports) as enclave:
         yield enclave
