@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 LIVE ?=
 SERVICE ?= vies
 RELEASE ?=
+SECONDS ?= 60
 
-.PHONY: run serve test lint types unit bench dev requirements clean help base image release-image verify-image parent-image e2e
+.PHONY: run serve test lint types unit verifier-alone fuzz bench dev requirements clean help
+.PHONY: base image release-image verify-image parent-image e2e
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -28,6 +30,12 @@ types: $(VENV)/ready
 
 unit: $(VENV)/ready
 	$(BIN)/pytest
+
+verifier-alone: $(VENV)/ready
+	.ci/verifier-alone
+
+fuzz:
+	.ci/fuzz $(SECONDS)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -59,7 +67,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent enclave dev; do \
+	for name in parent enclave dev fuzz; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -72,13 +80,15 @@ $(VENV)/ready: requirements/dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo "make serve  the same stack, left running, with a curl line that works"
 	@echo "make bench  figures, as ratios against named peers in the same run"
 	@echo "make lint | types | unit   the parts of make test"
+	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
+	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
 	@echo "make e2e    the image booted in an emulated Nitro host"

@@ -29,6 +29,7 @@ def install(app: Flask, log: Log) -> None:
 
     @app.errorhandler(ApiError)
     def api_error(error: ApiError) -> Response:
+        log.event("refused", requestId=g.request_id, status=error.status, code=error.code)
         response = _answer(error.status, error.code, str(error))
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
@@ -37,6 +38,7 @@ def install(app: Flask, log: Log) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
+        log.event("refused", requestId=g.request_id, status=status, code=CODES.get(status, "http_error"))
         response = _answer(status, CODES.get(status, "http_error"), error.description or error.name)
         for name, value in error.get_headers():
             if name.lower() == "allow":

@@ -5,7 +5,7 @@ import uuid
 
 from flask import Flask, Response, g
 
-from app import errors, fetch, health
+from app import errors, fetch, health, identity
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
 from app.router import Router
@@ -31,6 +31,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))
+    app.register_blueprint(identity.blueprint(router))
     return app
 
 

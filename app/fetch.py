@@ -1,33 +1,25 @@
 """`POST /attest/fetch`: read the call, find the enclave, relay its reply byte for byte."""
 
-import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app import relay
 from app.config import MAX_REQUEST_BYTES
 from app.errors import ApiError
 from app.log import Log
-from app.pool import PoolFull
 from app.router import Enclave, Router
 from policy import headers, url
 from policy.errors import Refused
 from wire import messages
-from wire.errors import DeadlinePassed, FrameError, MessageError, PeerLost
+from wire.errors import MessageError
 from wire.messages import Call
 
 RELAY_MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
-RETRY_AFTER_SECONDS = 1
 READ_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Summary:
-    success: bool
-    status: int | None
 
 
 def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
@@ -40,8 +32,9 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
         began = time.monotonic()
         enclave = _route(router, call)
         total_ms = call.timeout_ms or timeout_ms
-        payload = _relay(enclave, call, total_ms, deadline=began + total_ms / 1000)
-        summary = _summarise(payload)
+        question = messages.encode_call(replace(call, timeout_ms=_for_enclave(total_ms)))
+        payload = relay.call(enclave, question, deadline=began + total_ms / 1000)
+        summary = relay.summarise(payload)
         log.event(
             "fetch",
             requestId=g.request_id,
@@ -106,27 +99,6 @@ def _route(router: Router, call: Call) -> Enclave:
     return enclave
 
 
-def _relay(enclave: Enclave, call: Call, total_ms: int, *, deadline: float) -> bytes:
-    """Hand the call to the enclave with the time it may take, and return the reply's bytes."""
-    enclave_ms = total_ms - min(RELAY_MARGIN_MS, total_ms // 5)
-    payload = messages.encode_call(replace(call, timeout_ms=max(1, enclave_ms)))
-    try:
-        return enclave.pool.call(payload, deadline=deadline)
-    except PoolFull as exc:
-        raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
-    except DeadlinePassed as exc:
-        raise ApiError(504, "deadline", f"Enclave communication failed: {exc}") from exc
-    except (PeerLost, FrameError) as exc:
-        raise ApiError(502, "enclave_unreachable", f"Enclave communication failed: {exc}") from exc
-
-
-def _summarise(payload: bytes) -> _Summary:
-    """Read what the log needs. Whether the reply is true is for its receiver to verify."""
-    try:
-        reply = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
-        raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not JSON") from exc
-    if not isinstance(reply, dict):
-        raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not a JSON object")
-    status = reply.get("status")
-    return _Summary(success=reply.get("success") is True, status=status if isinstance(status, int) else None)
+def _for_enclave(total_ms: int) -> int:
+    """Return how long the enclave may take, when the caller waits for `total_ms`."""
+    return max(1, total_ms - min(RELAY_MARGIN_MS, total_ms // 5))

@@ -4,7 +4,6 @@ As shipped, gunicorn answers those with HTML and repeats the offending line in t
 request line or header may be a secret.
 """
 
-import socket
 import uuid
 from typing import Any
 
@@ -28,7 +27,7 @@ BUG = (500, "Internal Server Error", "internal_error")
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Named in gunicorn_conf.py."""
 
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:  # noqa: ARG002
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
         refusal = MALFORMED if isinstance(exc, errors.ParseException) else BUG
         status, reason, code = REFUSALS.get(type(exc), refusal)

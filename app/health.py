@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from app.pool import PoolFull, is_pong
+from app.pool import is_pong
 from app.router import Enclave, Router
 from wire.errors import WireError
 
@@ -42,7 +42,7 @@ def _condition(enclave: Enclave) -> dict[str, Any]:
     """Return one enclave's state, found by a ping. `state` is what can be told from here: RUNNING or UNREACHABLE."""
     try:
         responsive = is_pong(enclave.pool.ping(deadline=time.monotonic() + PING_SECONDS))
-    except (WireError, PoolFull):
+    except WireError:
         responsive = False
     return {
         "service": enclave.service.name,

@@ -78,8 +78,18 @@ class EnclavePool:
             self._places.release()
 
     def ping(self, *, deadline: float) -> bytes:
-        """Ask whether the enclave is alive; return its answer unread. Raises as `call` does."""
-        return self.call(messages.PING, deadline=deadline)
+        """Ask whether the enclave is alive; return its answer unread.
+
+        On a connection of its own, so that a busy pool is not taken for a dead enclave.
+
+        Raises:
+            PeerLost, FrameError, DeadlinePassed: as `call`.
+        """
+        connection = _Connection(sockets.connect(self.address, deadline=deadline))
+        try:
+            return connection.exchange(frames.encode(messages.PING), deadline=deadline)
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -121,7 +131,7 @@ class EnclavePool:
     def _give(self, connection: _Connection) -> None:
         if self._keeps is None and connection.is_quiet():
             self._keeps = _answers_again(connection)
-        if not self._keeps or not connection.is_quiet():
+        if not self._keeps:
             connection.close()
             return
         connection.idle_since = time.monotonic()

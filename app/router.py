@@ -37,6 +37,10 @@ class Router:
         )
         self._by_host = {host: enclave for enclave in self.enclaves for host in enclave.hosts}
 
+    def named(self, name: str) -> Enclave | None:
+        """Return the enclave of the service `name`, or None."""
+        return next((enclave for enclave in self.enclaves if enclave.service.name == name), None)
+
     def find(self, host: str) -> Enclave | None:
         """Return the enclave for `host` (lower-case), or None when no service has it."""
         return self._by_host.get(host)

@@ -1,4 +1,4 @@
-"""`python -m bench [a] [b] [--seconds N]`: measure, print the tables, write bench/results/latest.json."""
+"""`python -m bench [a] [b] [g] [--seconds N]`: measure, print the tables, write bench/results/latest.json."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from bench import machine, parent_alone, report, whole_path
+from bench import machine, parent_alone, report, verification, whole_path
 from bench.processes import BenchError
 from bench.report import Report
 from bench.rounds import Settings
@@ -18,6 +18,7 @@ LATEST = Path(__file__).parent / "results" / "latest.json"
 MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": parent_alone.measure,
     "b": whole_path.measure,
+    "g": verification.measure,
 }
 
 

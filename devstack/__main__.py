@@ -1,19 +1,28 @@
 """`python -m devstack run|serve [--live] [--port N]`: the main job on a laptop, or the stack left running."""
 
 import argparse
+import base64
 import json
+import os
 import shlex
 import signal
 import sys
 from typing import Any
 
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+import tytle_verifier
 from devstack import show
+from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
+from tytle_verifier import Policy, Release, TestPkiRoot, VerifiedReply
+from tytle_verifier.errors import VerificationError
 
 REST = "https://ec.europa.eu/taxation_customs/vies/rest-api"
 DEFAULT_PORT = 5001
+NO_COMMIT = "0" * 40  # the soft NSM measures no image, so there is no release to name
 
 
 def lookup(country: str, number: str) -> dict[str, Any]:
@@ -46,18 +55,59 @@ def main(arguments: list[str]) -> int:
 
 
 def run(stack: Stack) -> int:
-    """Do the three lookups and print what came of them. Returns 0 when each ended as it should."""
-    ended_well = []
-    for title, call in LOOKUPS.items():
-        answer = requests.post(f"{stack.url}/attest/fetch", json=call, timeout=60)
-        reply = answer.json()
-        show.heading(title)
-        show.asked(call)
-        show.answered(answer.status_code, reply)
-        refused = reply.get("status") == 403 and "attestation" not in reply
-        ended_well.append(refused if "refuses" in title else reply.get("success") is True)
-    print()
+    """Do the three lookups, verify and print what came of them. Returns 0 when each ended as it should."""
+    ended_well = [_lookup(stack, title, call) for title, call in LOOKUPS.items()]  # each, even after a failure
     return 0 if all(ended_well) else 1
+
+
+def policy_of(stack: Stack) -> Policy:
+    """Return what a relying party of this stack accepts: the soft NSM's measurements, the service, its manifest."""
+    return Policy(
+        service=stack.manifest.name,
+        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=stack.manifest.digest),),
+        urls=("https://ec.europa.eu/taxation_customs/vies/*",),
+        methods=frozenset({"GET", "POST"}),
+    )
+
+
+def root_of(stack: Stack) -> TestPkiRoot:
+    """Return the root of this stack's soft NSM."""
+    return TestPkiRoot(x509.load_pem_x509_certificate(stack.nsm_root.encode()).public_bytes(Encoding.DER))
+
+
+def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
+    """Verify a reply as a relying party does, but under the stack's test root and the soft NSM's measurements.
+
+    Raises:
+        VerificationError: the reply is not what the enclave said about this request.
+    """
+    return tytle_verifier.verify_reply(
+        received,
+        policy=policy_of(stack),
+        time=tytle_verifier.live(),
+        root=root_of(stack),
+        request=tytle_verifier.load_request(sent),
+    )
+
+
+def _lookup(stack: Stack, title: str, call: dict[str, Any]) -> bool:
+    """Do one lookup and print it; return whether it ended as its title says."""
+    sent = json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
+    answer = requests.post(
+        f"{stack.url}/attest/fetch", data=sent, headers={"Content-Type": "application/json"}, timeout=60
+    )
+    reply = answer.json()
+    show.heading(title)
+    show.asked(call)
+    show.answered(answer.status_code, reply)
+    if "attestation" not in reply:
+        return "refuses" in title and reply.get("status") == 403
+    try:
+        show.verified(verify(stack, sent, answer.content))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    return reply["success"] is True
 
 
 def serve(stack: Stack) -> int:

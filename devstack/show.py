@@ -8,6 +8,8 @@ from typing import Any
 import cbor2
 
 from nsm import document
+from tytle_verifier import VerifiedReply, render, verdict
+from tytle_verifier.errors import VerificationError
 
 WIDTH = 100
 CLIPPED_CHARS = 900
@@ -38,6 +40,22 @@ def answered(http_status: int, reply: dict[str, Any]) -> None:
         print("  attested   no: nothing was fetched")
         return
     _attestation(attestation)
+
+
+def verified(reply: VerifiedReply) -> None:
+    """Print the verifier's ten steps and its verdict."""
+    _steps(render.text(verdict.of_reply(reply)))
+
+
+def refused(error: VerificationError) -> None:
+    """Print the steps that held and the one that refused."""
+    _steps(render.text(verdict.of_refusal(error, last_step=9)))
+
+
+def _steps(text: str) -> None:
+    print("  verified   by the relying party, in ten steps:")
+    for line in text.splitlines():
+        print(f"    {line}".rstrip())
 
 
 def _attestation(attestation: dict[str, Any]) -> None:

@@ -13,27 +13,24 @@ of the wrong type or an unknown field is InvalidArgument. What a real module ans
 import dataclasses
 import datetime as dt
 import errno
-import hashlib
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from devstack.nsm_faults import Answers, Fails, Fault, Garbage, Hangs, Truncated, WrongEcho
 from devstack.nsm_pki import Leaf, NsmPki
+from devstack.nsm_registers import PCR_COUNT, Registers
 from nsm import requests
 from nsm.errors import DeviceFailed, ErrorCode, MalformedReply, Refused
 from nsm.responses import one_item
 
-PCR_COUNT = 32
-LOCKED_AT_START = 16  # PCR0..15, AWS nsm-check.rs, and the 16 entries of every document AWS signed
-PCR_BYTES = 48
 RANDOM_BYTES = 256  # QEMU NSM_RND_BUF_SIZE
 PROTECTED = bytes.fromhex("a1013822")  # {1: -35}: ES384. AWS's bytes
 MODULE_ID = re.compile(r"i-[0-9a-f]{17}-enc[0-9a-f]{16}")
@@ -46,52 +43,6 @@ _LONGEST = {
 
 
 # Faults have positional fields, unlike other values here: `soft.fault = Fails(errno.EIO)` says it all.
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answers:
-    """Fault: every request is answered with this error."""
-
-    code: ErrorCode
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Garbage:
-    """Fault: every request is answered with these bytes."""
-
-    data: bytes = b"\xff\x00garbage"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Truncated:
-    """Fault: of every reply only the first `keep` bytes arrive."""
-
-    keep: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class WrongEcho:
-    """Fault: documents are properly signed, but with `value` in `field` instead of what was asked for."""
-
-    field: Literal["nonce", "user_data", "public_key"] = "nonce"
-    value: bytes | None = bytes(32)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fails:
-    """Fault: every request raises DeviceFailed with this errno."""
-
-    number: int = errno.ETIMEDOUT
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hangs:
-    """Fault: every request takes this many seconds longer, and then is answered."""
-
-    seconds: float
-
-
-Fault = Answers | Garbage | Truncated | WrongEcho | Fails | Hangs
 
 
 class SoftNsm:
@@ -128,7 +79,7 @@ class SoftNsm:
         self.fault: Fault | None = None
         self._clock = clock
         self._sleep = sleep
-        self._registers = _Registers(self.module_id, pcrs or {}, debug=debug)
+        self._registers = Registers(self.module_id, pcrs or {}, debug=debug)
         self._lock = threading.Lock()
         self._leaf = self.pki.issue_leaf(self.module_id, now=self._now())
 
@@ -248,56 +199,6 @@ def sign1(payload: bytes, *, leaf: Leaf) -> bytes:
     return cbor2.dumps([PROTECTED, {}, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
 
 
-class _Registers:
-    """The 32 registers and their locks."""
-
-    def __init__(self, module_id: str, pcrs: Mapping[int, bytes], *, debug: bool) -> None:
-        for index, value in pcrs.items():
-            if not 0 <= index < PCR_COUNT or len(value) != PCR_BYTES:
-                raise ValueError(f"PCR{index} of {len(value)} bytes; expected 0..{PCR_COUNT - 1} of {PCR_BYTES}")
-        values = {index: bytes(PCR_BYTES) for index in range(PCR_COUNT)}
-        values |= _default_measurements(module_id) | dict(pcrs)
-        if debug:
-            values |= {index: bytes(PCR_BYTES) for index in range(3)}
-        self._values = values
-        self._locked = set(range(LOCKED_AT_START))
-
-    def value(self, index: int) -> bytes:
-        self._check(index)
-        return self._values[index]
-
-    def locked(self, index: int) -> bool:
-        self._check(index)
-        return index in self._locked
-
-    def extend(self, index: int, data: bytes) -> bytes:
-        self._check_writable(index)
-        self._values[index] = hashlib.sha384(self._values[index] + data).digest()
-        return self._values[index]
-
-    def lock(self, index: int) -> None:
-        self._check_writable(index)
-        self._locked.add(index)
-
-    def lock_first(self, count: int) -> None:
-        if count > PCR_COUNT:
-            raise Refused(ErrorCode.InvalidIndex)
-        self._locked |= set(range(count))
-
-    def attested(self) -> dict[int, bytes]:
-        """The registers that a document contains, in ascending order: the locked ones."""
-        return {index: self._values[index] for index in sorted(self._locked)}
-
-    def _check(self, index: int) -> None:
-        if index >= PCR_COUNT:
-            raise Refused(ErrorCode.InvalidIndex)
-
-    def _check_writable(self, index: int) -> None:
-        self._check(index)
-        if index in self._locked:
-            raise Refused(ErrorCode.ReadOnlyIndex)
-
-
 _UNIT_REQUESTS: dict[str, Callable[..., requests.Request]] = {
     "DescribeNSM": requests.DescribeNSM,
     "GetRandom": requests.GetRandom,
@@ -343,13 +244,6 @@ def _with_wrong_echo(request: requests.Attestation, fault: WrongEcho) -> request
 
 def _error(code: ErrorCode) -> bytes:
     return cbor2.dumps({"Error": code.name})
-
-
-def _default_measurements(module_id: str) -> dict[int, bytes]:
-    image = {index: hashlib.sha384(b"soft NSM PCR%d" % index).digest() for index in range(3)}
-    instance_id = module_id.partition("-enc")[0].encode("ascii")
-    # PCR4: so in every collected document that AWS signed, debug mode included. PCR3 is zero without a role.
-    return image | {4: hashlib.sha384(bytes(PCR_BYTES) + instance_id).digest()}
 
 
 def _new_module_id() -> str:

@@ -37,7 +37,8 @@ HANDLERS: Mapping[str, type[Vies] | type[Hmrc]] = {"ec.europa.eu": Vies, "api.se
 
 
 class Stack:
-    """A running system for one service; use `with`. `url` is the parent's, `nsm_root` the PEM of the soft NSM's root.
+    """A running system for one service; use `with`. `url` is the parent's, `nsm_root` the PEM of the soft NSM's root,
+    `manifest` the service's policy.
 
     `live` reaches the real upstreams through the relays and trusts the public certificate authorities; otherwise
     `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes.
@@ -55,12 +56,12 @@ class Stack:
         quiet: bool = True,
     ) -> None:
         self._manifest_path = SERVICES / f"{service}.toml"
-        self._manifest = manifest.load(self._manifest_path.read_bytes())
+        self.manifest = manifest.load(self._manifest_path.read_bytes())
         self._live = live
         self._port = port or _free_port()
         self._nsm_seconds = nsm_seconds
         self._workers = workers
-        hosts = [upstream.host for upstream in self._manifest.upstreams]
+        hosts = [upstream.host for upstream in self.manifest.upstreams]
         self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
         self._output = subprocess.DEVNULL if quiet else None
         self._cleanup = contextlib.ExitStack()
@@ -107,7 +108,7 @@ class Stack:
         """Start a worker, with new keys and a new boot id, and wait until it listens."""
         command = [sys.executable, "-m", "devstack.worker", str(self._manifest_path), str(self.folder)]
         command += ["--nsm-seconds", str(self._nsm_seconds), *(["--live"] if self._live else [])]
-        path = socket_path(self.folder, self._manifest.name)
+        path = socket_path(self.folder, self.manifest.name)
         path.unlink(missing_ok=True)
         self._worker = self._spawn(command)
         self._wait_for("the worker", self._worker, lambda: _accepts(path))
@@ -116,7 +117,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="tytle-"))
         self._cleanup.callback(shutil.rmtree, self.folder, ignore_errors=True)
         targets = self._live_targets() if self._live else self._start_upstream()
-        for upstream in self._manifest.upstreams:
+        for upstream in self.manifest.upstreams:
             relay = Relay(
                 targets[upstream.host], listen=relay_path(self.folder, upstream), max_connections=MAX_CONNECTIONS
             )
@@ -126,7 +127,7 @@ class Stack:
         self._start_parent()
 
     def _live_targets(self) -> dict[str, Endpoint]:
-        return {upstream.host: (upstream.host, 443) for upstream in self._manifest.upstreams}
+        return {upstream.host: (upstream.host, 443) for upstream in self.manifest.upstreams}
 
     def _start_upstream(self) -> dict[str, Endpoint]:
         authority = Authority()
@@ -135,7 +136,7 @@ class Stack:
         return dict.fromkeys(self._handlers, server.address)
 
     def _start_parent(self) -> None:
-        application = f"devstack.parent:create({str(self.folder)!r}, {self._manifest.name!r})"
+        application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r})"
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
         command += ["--bind", f"127.0.0.1:{self._port}", "--workers", str(self._workers), application]
         parent = self._spawn(command)

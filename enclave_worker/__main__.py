@@ -12,10 +12,11 @@ from pathlib import Path
 
 import certifi
 
+from enclave_worker.boot import boot
 from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from enclave_worker.upstream.tls import client_context
-from enclave_worker.worker import Worker
+from enclave_worker.worker import Worker, unix_milliseconds
 from nsm.device import Device
 from policy import manifest
 from policy.manifest import Manifest, Upstream
@@ -30,9 +31,13 @@ def main() -> int:
     policy = the_manifest(SERVICES)
     log = Log(policy.name)
     with Device() as device:
+        report = boot(device.exchange, policy, clock_ms=unix_milliseconds)
+        for finding in report:
+            log.event("boot", check=finding.check, found=finding.found)
         worker = Worker(
             manifest=policy,
             exchange=device.exchange,
+            report=report,
             dial=dial_parent,
             tls=client_context(Path(certifi.where()).read_text(encoding="ascii")),
             log=log,

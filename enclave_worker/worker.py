@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from enclave_worker import reply
-from enclave_worker.attestation import Attestor
+from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
+from enclave_worker.boot import Report
 from enclave_worker.fetch import Fetcher
+from enclave_worker.identity import Card
 from enclave_worker.log import Log
 from enclave_worker.statement import Identity
 from enclave_worker.upstream.client import Client
@@ -24,7 +26,7 @@ from nsm.client import Exchange
 from policy.manifest import Manifest
 from wire import messages
 from wire.errors import MessageError
-from wire.messages import Call
+from wire.messages import Call, IdentityQuestion, Ping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,10 @@ def unix_milliseconds() -> int:
 
 
 class Worker:
-    """Answers calls and pings. Safe to use from many threads."""
+    """Answers calls, pings and questions for its identity. Safe to use from many threads.
+
+    `report` is what `boot.boot` found; outside an enclave there is none.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Worker:
         dial: Dial,
         tls: ssl.SSLContext,
         phases: Phases = DEFAULT_PHASES,
+        report: Report = (),
         capacity: Capacity = DEFAULT_CAPACITY,
         clock_ms: Callable[[], int] = unix_milliseconds,
         log: Log | None = None,
@@ -62,6 +68,7 @@ class Worker:
         self._slots = threading.BoundedSemaphore(capacity.fetches)
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
+        self._card = Card.of(self._identity, report)
         self._attestor = Attestor(exchange, places=capacity.attestations)
         self._client = Client(dial=dial, tls=tls, phases=phases)
         self._fetcher = Fetcher(
@@ -81,9 +88,25 @@ class Worker:
         except MessageError as exc:
             self._log.event("bad message", field=exc.field)
             return reply.refusal(400, str(exc))
-        if not isinstance(request, Call):
-            identity = self._identity
-            return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
+        match request:
+            case Ping():
+                identity = self._identity
+                return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
+            case IdentityQuestion():
+                return self._show_identity(request.challenge)
+            case Call():
+                return self._fetch(request)
+
+    def _show_identity(self, challenge: bytes | None) -> bytes:
+        try:
+            return self._card.show(self._attestor, challenge)
+        except QueueFull:
+            return reply.refusal(503, "Enclave at capacity")
+        except AttestationFailed as exc:
+            self._log.event("attestation failed", error=str(exc))
+            return reply.refusal(502, f"Attestation failed: {exc}")
+
+    def _fetch(self, request: Call) -> bytes:
         if not self._slots.acquire(blocking=False):
             self._log.event("full", id=request.id or "", what="fetches")
             return reply.refusal(503, "Enclave at capacity")

@@ -18,6 +18,7 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from app import create_app
 from app.config import SERVICES, Config
@@ -77,6 +78,11 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
 def create(path: str) -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
     return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}))
+
+
+def json_of(response: TestResponse) -> Any:
+    """Return the JSON of an answer, whatever its Content-Type says."""
+    return json.loads(response.data)
 
 
 class Gunicorn:

@@ -7,7 +7,7 @@ import pytest
 from app import create_app
 from app.config import SERVICES, Config, ConfigError, from_environment
 from policy.errors import ManifestError
-from tests.parent import VIES, service, service_toml
+from tests.parent import VIES, json_of, service, service_toml
 from wire.addresses import UnixAddress, VsockAddress
 
 
@@ -98,7 +98,7 @@ def test_an_address_given_by_name_is_used_instead_of_the_manifest_s(tmp_path: Pa
 
 def test_the_application_is_built_from_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIES_CID", "99")
-    routes = create_app().test_client().get("/routes").json["routes"]
+    routes = json_of(create_app().test_client().get("/routes"))["routes"]
     assert routes[0]["cid"] == 99
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from app.config import MAX_REQUEST_BYTES, Config
-from tests.fake_enclave import ANSWER, PING, FakeEnclave, Peer, Script, closes, keeps, silent, wait_until
-from tests.parent import LEAST, URL, VIES, Gunicorn, parent, service, serving
+from tests.fake_enclave import ANSWER, FakeEnclave, Peer, Script, closes, keeps, silent, wait_until
+from tests.parent import LEAST, URL, VIES, Gunicorn, json_of, parent, service, serving
 from wire.addresses import UnixAddress
 
 CHALLENGE = base64.b64encode(bytes(range(32))).decode()
@@ -28,6 +28,10 @@ def forwarded(folder: Path, fields: dict[str, Any], **settings: Any) -> dict[str
         assert client.post("/attest/fetch", json=fields).status_code == 200
     assert len(enclave.calls) == 1
     return enclave.calls[0]
+
+
+def reads_and_closes(peer: Peer) -> None:
+    peer.read()
 
 
 # --- what reaches the enclave
@@ -53,7 +57,7 @@ def test_every_field_reaches_the_enclave_as_it_was_given(tmp_path: Path) -> None
 
 
 def test_headers_keep_their_order(tmp_path: Path) -> None:
-    headers = {name: "x" for name in ("z", "a", "M", "b")}
+    headers = dict.fromkeys(("z", "a", "M", "b"), "x")
     assert list(forwarded(tmp_path, {**LEAST, "headers": headers})["headers"]) == ["z", "a", "M", "b"]
 
 
@@ -114,7 +118,7 @@ def test_each_host_s_requests_reach_its_own_enclave(tmp_path: Path) -> None:
 def test_a_host_is_compared_as_a_whole(tmp_path: Path, url: str) -> None:
     with FakeEnclave(tmp_path / "enclave", keeps()) as enclave, parent(enclave.address) as client:
         response = client.post("/attest/fetch", json={"url": url, "method": "GET"})
-        assert (response.status_code, response.json["code"]) == (404, "no_enclave")
+        assert (response.status_code, json_of(response)["code"]) == (404, "no_enclave")
         assert enclave.accepted == 0
 
 
@@ -179,7 +183,10 @@ def test_a_request_without_an_id_gets_one_that_is_the_same_everywhere(tmp_path: 
 def test_a_fetch_leaves_one_line_in_the_log(tmp_path: Path) -> None:
     log = io.StringIO()
     reply = b'{"success":false,"status":403}'
-    with FakeEnclave(tmp_path / "enclave", keeps(lambda _: reply)) as enclave, parent(enclave.address, log=log) as client:
+    with (
+        FakeEnclave(tmp_path / "enclave", keeps(lambda _: reply)) as enclave,
+        parent(enclave.address, log=log) as client,
+    ):
         client.post("/attest/fetch", json={**LEAST, "id": "r1"})
     line = json.loads(log.getvalue())
     assert abs(line.pop("time") - time.time()) < 10
@@ -202,7 +209,7 @@ def test_the_path_may_end_with_a_slash(tmp_path: Path, path: str) -> None:
 def test_any_other_path_is_unknown_and_redirects_nowhere(tmp_path: Path, path: str) -> None:
     with FakeEnclave(tmp_path / "enclave", keeps()) as enclave, parent(enclave.address) as client:
         response = client.post(path, json=LEAST)
-        assert (response.status_code, response.json["code"]) == (404, "not_found")
+        assert (response.status_code, json_of(response)["code"]) == (404, "not_found")
         assert enclave.accepted == 0
 
 
@@ -234,7 +241,7 @@ def test_json_in_utf8_is_read_however_its_type_is_spelled(tmp_path: Path, conten
 def test_anything_but_plain_json_in_utf8_is_an_unsupported_media_type(tmp_path: Path, headers: dict[str, str]) -> None:
     with FakeEnclave(tmp_path / "enclave", keeps()) as enclave, parent(enclave.address) as client:
         response = client.post("/attest/fetch", data=json.dumps(LEAST), headers=headers)
-        assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
+        assert (response.status_code, json_of(response)["code"]) == (415, "unsupported_media_type")
         assert enclave.accepted == 0
 
 
@@ -246,7 +253,7 @@ def test_a_call_ends_with_the_caller_s_own_deadline(tmp_path: Path) -> None:
         began = time.monotonic()
         response = client.post("/attest/fetch", json={**LEAST, "timeoutMs": 300})
         assert 0.3 <= time.monotonic() - began < 1.0
-        assert (response.status_code, response.json["code"]) == (504, "deadline")
+        assert (response.status_code, json_of(response)["code"]) == (504, "deadline")
 
 
 def test_a_caller_who_names_no_deadline_gets_the_configured_one(tmp_path: Path) -> None:
@@ -266,7 +273,7 @@ def test_a_late_reply_never_reaches_the_next_caller(tmp_path: Path) -> None:
         assert client.post("/attest/fetch", json={**LEAST, "id": "slow", "timeoutMs": 200}).status_code == 504
         for number in range(10):
             response = client.post("/attest/fetch", json={**LEAST, "id": f"r{number}"})
-            assert response.json["rawBody"] == f"r{number}"
+            assert json_of(response)["rawBody"] == f"r{number}"
             time.sleep(0.03)
 
 
@@ -279,17 +286,17 @@ def test_a_killed_enclave_is_a_502_and_a_restarted_one_is_found_again(tmp_path: 
                 seen += [client.post("/attest/fetch", json=LEAST).status_code for _ in range(2)]
             response = client.post("/attest/fetch", json=LEAST)
             seen.append(response.status_code)
-            assert response.json["code"] == "enclave_unreachable"
+            assert json_of(response)["code"] == "enclave_unreachable"
     assert seen == [200, 200, 502] * 3
 
 
 def test_a_call_that_the_enclave_took_and_dropped_is_a_502_and_was_sent_once(tmp_path: Path) -> None:
     with (
-        FakeEnclave(tmp_path / "enclave", lambda peer: None if peer.read() else None) as enclave,
+        FakeEnclave(tmp_path / "enclave", reads_and_closes) as enclave,
         parent(enclave.address) as client,
     ):
         response = client.post("/attest/fetch", json=LEAST)
-        assert (response.status_code, response.json["error"]) == (
+        assert (response.status_code, json_of(response)["error"]) == (
             502,
             "Enclave communication failed: Connection closed: expected 4 bytes, got 0",
         )
@@ -306,7 +313,7 @@ def test_a_full_pool_is_a_503_that_says_when_to_come_back(tmp_path: Path) -> Non
         slow = threads.submit(other.post, "/attest/fetch", json={**LEAST, "timeoutMs": 1000})
         wait_until(lambda: len(enclave.calls) == 1)
         response = client.post("/attest/fetch", json={**LEAST, "timeoutMs": 200})
-        assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (503, "busy", "1")
+        assert (response.status_code, json_of(response)["code"], response.headers["Retry-After"]) == (503, "busy", "1")
         assert slow.result().status_code == 504
         assert len(enclave.calls) == 1
 
@@ -383,7 +390,9 @@ def test_gunicorn_reads_a_chunked_request_within_the_same_limit(served: Served) 
 
 
 def test_gunicorn_refuses_a_hundred_mebibytes_without_reading_them(served: Served) -> None:
-    head = b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n"
+    head = (
+        b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n"
+    )
     answer = served.gunicorn.exchange(head)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too_large"
@@ -410,7 +419,9 @@ def test_a_sigterm_lets_a_slow_call_finish_and_then_ends_the_process(tmp_path: P
             slow = threads.submit(served.gunicorn.post, json.dumps({**LEAST, "id": "slow"}).encode())
             wait_until(lambda: len(served.enclave.calls) == 1, seconds=20)
             served.gunicorn.terminate()
-            wait_until(lambda: refuses(served.gunicorn.port) or "Handling signal: term" in served.gunicorn.log.read_text())
+            wait_until(
+                lambda: refuses(served.gunicorn.port) or "Handling signal: term" in served.gunicorn.log.read_text()
+            )
             time.sleep(0.3)
             assert not slow.done()
             served.go.set()

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from app.config import Config
 from app.health import PING_SECONDS
 from tests.fake_enclave import PONG, FakeEnclave, Peer, Script, closes, keeps, sends, silent
-from tests.parent import VIES, parent, service, serving
+from tests.parent import VIES, json_of, parent, service, serving
 from wire.addresses import UnixAddress, VsockAddress
 
 OTHER = service("other", cid=17, host="other.test")
@@ -31,7 +31,7 @@ UNREACHABLE = {**RUNNING, "state": "UNREACHABLE", "connectivity": "unresponsive"
 def health_of(client: FlaskClient) -> tuple[int, Any]:
     """Return status and body without the time."""
     response = client.get("/health")
-    body = response.json
+    body = json_of(response)
     assert abs(body.pop("timestamp") - time.time() * 1000) < 5_000
     return response.status_code, body
 
@@ -121,7 +121,7 @@ def test_routes_lists_cid_port_and_hosts_in_the_order_of_the_manifests(tmp_path:
     config = Config(manifests=(VIES, OTHER), addresses={"vies": VsockAddress(cid=99, port=5000)})
     with serving(config) as app:
         response = app.test_client().get("/routes")
-    assert (response.status_code, response.json) == (
+    assert (response.status_code, json_of(response)) == (
         200,
         {
             "routes": [
@@ -137,7 +137,7 @@ def test_routes_lists_cid_port_and_hosts_in_the_order_of_the_manifests(tmp_path:
 def test_health_and_routes_are_only_read(tmp_path: Path, path: str, ask: str) -> None:
     with parent(UnixAddress(path=str(tmp_path / "none"))) as client:
         response = client.open(path, method=ask)
-        assert (response.status_code, response.json["code"]) == (405, "method_not_allowed")
+        assert (response.status_code, json_of(response)["code"]) == (405, "method_not_allowed")
         assert sorted(response.headers["Allow"].split(", ")) == ["GET", "HEAD", "OPTIONS"]
 
 
@@ -150,5 +150,3 @@ def test_pongs_with_further_fields_are_pongs(tmp_path: Path) -> None:
 
     with FakeEnclave(tmp_path / "enclave", script) as enclave, parent(enclave.address) as client:
         assert health_of(client)[0] == 200
-
-

@@ -110,6 +110,19 @@ def test_a_worker_that_never_answers_the_question_whether_it_keeps_is_treated_as
         assert enclave.accepted == 3
 
 
+def closes_late(peer: Peer) -> None:
+    """Answer one frame and close a moment later, when the parent may have sent more."""
+    closes(echo)(peer)
+    time.sleep(0.02)
+
+
+def test_a_worker_that_closes_a_moment_after_its_reply_loses_no_call_either(tmp_path: Path) -> None:
+    with enclave_with(tmp_path, closes_late) as (enclave, pool):
+        replies = [pool.call(b"%d" % number, deadline=soon()) for number in range(50)]
+        assert replies == [b"re: %d" % number for number in range(50)]
+        assert enclave.received == [b"%d" % number for number in range(50)]
+
+
 # --- bounds
 
 
@@ -214,7 +227,7 @@ def test_only_the_calls_under_way_are_lost_when_the_enclave_dies(tmp_path: Path)
 def test_a_worker_that_is_replaced_by_one_that_keeps_connections_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "enclave"
     with closing(EnclavePool(UnixAddress(path=str(path)), connections=4)) as pool:
-        with FakeEnclave(path, closes(echo)):
+        with FakeEnclave(path, closes_late):
             pool.call(b"a", deadline=soon())
         with pytest.raises(PeerLost):
             pool.call(b"b", deadline=soon())

@@ -17,13 +17,23 @@ def fenced(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_example_in_readme_works(running_stack: Stack) -> None:
-    (example,) = fenced("README.md", "python")
+def output_of(example: str) -> str:
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(example.replace("http://127.0.0.1:5001", running_stack.url), {})  # noqa: S102  README's own text
-    assert printed.getvalue().startswith("True 200 {")
-    assert re.search(r'"valid"\s*:\s*true', printed.getvalue())
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed):
+        exec(example, {})  # noqa: S102  README's own text
+    return printed.getvalue()
+
+
+def test_the_fetch_in_readme_works(running_stack: Stack) -> None:
+    fetch, _ = fenced("README.md", "python")
+    printed = output_of(fetch.replace("http://127.0.0.1:5001", running_stack.url))
+    assert printed.startswith("True 200 {")
+    assert re.search(r'"valid"\s*:\s*true', printed)
+
+
+def test_the_mocked_parent_in_readme_works() -> None:
+    _, mocked = fenced("README.md", "python")
+    assert output_of(mocked) == "ΦΑΝΤΑΣΤΙΚΗ vies\n"
 
 
 def test_every_command_in_readme_is_a_target_of_the_makefile() -> None:

@@ -63,7 +63,7 @@ def test_a_cut_without_close_notify_is_an_unexpected_eof(servers: Servers, versi
     with _connect(servers, server) as sock:
         sock.sendall(REQUEST)
         assert sock.recv(100) == b"HTTP/1.1 200 OK\r\n\r\nhel"
-        with pytest.raises(ssl.SSLEOFError):
+        with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
             sock.recv(100)
 
 
@@ -84,7 +84,7 @@ def test_a_cut_inside_a_record_shows_nothing_of_that_record(servers: Servers, ve
     with _connect(servers, server) as sock:
         sock.sendall(REQUEST)
         assert sock.recv(100) == b"hello"
-        with pytest.raises(ssl.SSLEOFError):
+        with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
             sock.recv(100)
 
 
@@ -105,7 +105,7 @@ def test_a_reset_is_a_connection_reset(servers: Servers, version: str) -> None:
     with _connect(servers, server) as sock:
         sock.sendall(REQUEST)
         # Python 3.11 over OpenSSL 3 loses errno on the way and reports ECONNRESET as an EOF of its own.
-        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+        with pytest.raises((ConnectionResetError, ssl.SSLError)):
             sock.recv(100)
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devstack.nsm_faults import Answers, Fails, Garbage, Truncated, WrongEcho
 from devstack.nsm_pki import NsmPki
-from devstack.soft_nsm import Answers, Fails, Garbage, SoftNsm, Truncated, WrongEcho
+from devstack.soft_nsm import SoftNsm
 from nsm import client
 from nsm.document import read
 from nsm.errors import DeviceFailed, EchoMismatch, ErrorCode, MalformedReply, NsmError, Refused

@@ -67,8 +67,15 @@ def _count_then_answer(sock: socket.socket) -> None:
     sock.sendall(b"%d" % len(_read_all(sock)))
 
 
-def _threads() -> int:
-    return sum(thread.name.startswith("relay") for thread in threading.enumerate())
+@pytest.fixture
+def threads() -> Callable[[], int]:
+    """How many threads the test's own relays have; other modules' stacks may run relays in this process too."""
+    others = set(threading.enumerate())
+
+    def count() -> int:
+        return sum(thread.name.startswith("relay") for thread in threading.enumerate() if thread not in others)
+
+    return count
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
@@ -128,7 +135,7 @@ def test_tls_passes_and_so_does_a_cut(stack: contextlib.ExitStack) -> None:
     ):
         tls.sendall(REQUEST)
         assert tls.recv(1000) == HELLO[:-1]
-        with pytest.raises(ssl.SSLEOFError):
+        with pytest.raises(ssl.SSLError, match=r"(?i)eof"):
             tls.recv(1000)
 
 
@@ -150,7 +157,7 @@ def test_the_target_can_be_moved(stack: contextlib.ExitStack) -> None:
     assert relay.accepted == 2
 
 
-def test_connections_above_the_limit_wait_for_a_place(stack: contextlib.ExitStack) -> None:
+def test_connections_above_the_limit_wait_for_a_place(stack: contextlib.ExitStack, threads: Callable[[], int]) -> None:
     relay = stack.enter_context(Relay(_target(stack, _echo), max_connections=2))
     first, second, third = (stack.enter_context(relay.dial(0.3)) for _ in range(3))
     for sock in (first, second):
@@ -159,13 +166,15 @@ def test_connections_above_the_limit_wait_for_a_place(stack: contextlib.ExitStac
     third.sendall(b"a")
     with pytest.raises(TimeoutError):
         third.recv(1)
-    assert _threads() <= 1 + 2 * 2
+    assert threads() <= 1 + 2 * 2
     first.close()
     third.settimeout(3.0)
     assert third.recv(1) == b"a"
 
 
-def test_stop_ends_open_connections_and_every_thread(stack: contextlib.ExitStack, tmp_path: Path) -> None:
+def test_stop_ends_open_connections_and_every_thread(
+    stack: contextlib.ExitStack, tmp_path: Path, threads: Callable[[], int]
+) -> None:
     path = tmp_path / "relay.sock"
     relay = Relay(_target(stack, _echo), listen=path).start()
     with relay.dial(3.0) as sock:
@@ -176,12 +185,12 @@ def test_stop_ends_open_connections_and_every_thread(stack: contextlib.ExitStack
         assert time.monotonic() - started < 1
         assert sock.recv(1) == b""
     relay.stop()
-    assert (_threads(), path.exists()) == (0, False)
+    assert (threads(), path.exists()) == (0, False)
     with pytest.raises(OSError, match="No such file"):
         connect(path, timeout=1.0)
 
 
-def test_stop_ends_a_transfer_that_nobody_reads(stack: contextlib.ExitStack) -> None:
+def test_stop_ends_a_transfer_that_nobody_reads(stack: contextlib.ExitStack, threads: Callable[[], int]) -> None:
     def pour(sock: socket.socket) -> None:
         while True:
             sock.sendall(b"x" * 65536)
@@ -190,7 +199,7 @@ def test_stop_ends_a_transfer_that_nobody_reads(stack: contextlib.ExitStack) -> 
     with relay.dial(3.0):
         time.sleep(0.1)
         relay.stop()
-    assert _threads() == 0
+    assert threads() == 0
 
 
 def test_a_relay_starts_once_and_has_an_address_then() -> None:

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devstack.nsm_faults import Answers, Fails, Garbage, Hangs, Truncated, WrongEcho
 from devstack.nsm_pki import NsmPki
-from devstack.soft_nsm import Answers, Fails, Garbage, Hangs, SoftNsm, Truncated, WrongEcho, decode_request
+from devstack.soft_nsm import SoftNsm, decode_request
 from nsm import client, requests
 from nsm.errors import DeviceFailed, ErrorCode, NsmError, Refused
 

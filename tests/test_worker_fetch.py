@@ -8,7 +8,8 @@ import time
 import cbor2
 import pytest
 
-from devstack.soft_nsm import Answers, Fails, Garbage, Hangs, SoftNsm, WrongEcho
+from devstack.nsm_faults import Answers, Fails, Garbage, Hangs, WrongEcho
+from devstack.soft_nsm import SoftNsm
 from devstack.upstream import Request, Response
 from enclave_worker import legacy
 from enclave_worker.upstream.phases import Phases

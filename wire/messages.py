@@ -41,17 +41,26 @@ class Ping:
     """Asks whether the worker is alive; answered without taking a place in any queue."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityQuestion:
+    """Asks who the worker is; the answer's document carries `challenge` (16 to 64 bytes) as its nonce."""
+
+    challenge: bytes | None
+
+
 PING = b'{"type":"ping"}'
 
 
-def decode_request(payload: bytes) -> Call | Ping:
+def decode_request(payload: bytes) -> Call | Ping | IdentityQuestion:
     """Read a frame's payload. Any object whose `type` is `ping` is a ping, as in the predecessor.
 
     Raises:
-        MessageError: it is neither; `field` names the culprit.
+        MessageError: it is none of the three; `field` names the culprit.
     """
     fields = jsontext.parse_object(payload)
-    return Ping() if fields.get("type") == "ping" else _call(fields)
+    if fields.get("type") == "ping":
+        return Ping()
+    return _identity_question(fields) if fields.get("type") == "identity" else _call(fields)
 
 
 def decode_call(payload: bytes) -> Call:
@@ -78,6 +87,26 @@ def encode_call(call: Call) -> bytes:
     if call.timeout_ms is not None:
         fields["timeoutMs"] = call.timeout_ms
     return jsontext.dump(fields)
+
+
+def encode_identity_question(question: IdentityQuestion) -> bytes:
+    """Return the payload that `decode_request` reads back as `question`."""
+    fields: dict[str, Any] = {"type": "identity"}
+    if question.challenge is not None:
+        fields["challenge"] = base64.b64encode(question.challenge).decode()
+    return jsontext.dump(fields)
+
+
+def decode_challenge(text: str) -> bytes:
+    """Read a challenge: base64 of 16 to 64 bytes.
+
+    Raises:
+        MessageError: it is none.
+    """
+    challenge = _base64("challenge", text)
+    if not MIN_CHALLENGE_BYTES <= len(challenge) <= MAX_CHALLENGE_BYTES:
+        raise MessageError("challenge", f"must be {MIN_CHALLENGE_BYTES} to {MAX_CHALLENGE_BYTES} bytes in base64")
+    return challenge
 
 
 def encode_body(body: bytes) -> tuple[str, str]:
@@ -136,13 +165,15 @@ def _body(value: object, encoding: object) -> bytes | None:
     return text.encode() if encoding == "utf-8" else _base64("body", text)
 
 
+def _identity_question(fields: dict[str, Any]) -> IdentityQuestion:
+    unknown = sorted(fields.keys() - {"type", "challenge"})
+    if unknown:
+        raise MessageError(_quoted(unknown[0]), "unknown field")
+    return IdentityQuestion(challenge=_challenge(fields.get("challenge")))
+
+
 def _challenge(value: object) -> bytes | None:
-    if value is None:
-        return None
-    challenge = _base64("challenge", jsontext.text("challenge", value))
-    if not MIN_CHALLENGE_BYTES <= len(challenge) <= MAX_CHALLENGE_BYTES:
-        raise MessageError("challenge", f"must be {MIN_CHALLENGE_BYTES} to {MAX_CHALLENGE_BYTES} bytes in base64")
-    return challenge
+    return None if value is None else decode_challenge(jsontext.text("challenge", value))
 
 
 def _mode(value: object) -> str:

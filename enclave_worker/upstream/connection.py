@@ -48,7 +48,7 @@ class Connection:
             raise UpstreamError("timeout", "the response did not come in time") from exc
         except PeerLost as exc:
             cause = exc.__cause__
-            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            if isinstance(cause, ssl.SSLError) and not tls.is_cut(cause):
                 raise UpstreamError("tls", f"receive: {tls.reason(cause)}") from exc
             raise UpstreamError("truncated", "the connection broke, or was cut without close_notify") from exc
 

@@ -82,9 +82,16 @@ def transport(sock: ssl.SSLSocket) -> Transport:
     )
 
 
+def is_cut(error: BaseException | None) -> bool:
+    """Whether the stream ended without close_notify. Python 3.11.2 has no class for OpenSSL 3's error."""
+    return isinstance(error, ssl.SSLEOFError) or (
+        isinstance(error, ssl.SSLError) and error.reason == "UNEXPECTED_EOF_WHILE_READING"
+    )
+
+
 def reason(error: Exception) -> str:
     """Return OpenSSL's own name for an error, such as `TLSV1_ALERT_PROTOCOL_VERSION`: no text of the peer's."""
-    if isinstance(error, ssl.SSLEOFError):
+    if is_cut(error):
         return "the connection ended"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason

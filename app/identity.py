@@ -1,0 +1,44 @@
+"""`GET /enclaves/NAME/identity?challenge=`: who the enclave of a service is, relayed byte for byte."""
+
+import time
+
+from flask import Blueprint, Response, request
+
+from app import relay
+from app.errors import ApiError
+from app.router import Router
+from wire import messages
+from wire.errors import MessageError
+from wire.messages import IdentityQuestion
+
+TIMEOUT_SECONDS = 10.0
+
+
+def blueprint(router: Router) -> Blueprint:
+    """Return the route of this module."""
+    routes = Blueprint("identity", __name__)
+
+    @routes.get("/enclaves/<name>/identity")
+    def identity(name: str) -> Response:
+        enclave = router.named(name)
+        if enclave is None:
+            raise ApiError(404, "no_enclave", "No enclave configured under this name")
+        payload = messages.encode_identity_question(IdentityQuestion(challenge=_challenge()))
+        reply = relay.call(enclave, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
+        relay.summarise(reply)
+        return Response(reply, mimetype="application/json")
+
+    return routes
+
+
+def _challenge() -> bytes | None:
+    given = request.args.getlist("challenge")
+    unknown = sorted(request.args.keys() - {"challenge"})
+    if unknown or len(given) > 1:
+        raise ApiError(400, "bad_request", "The only query parameter is one challenge")
+    if not given:
+        return None
+    try:
+        return messages.decode_challenge(given[0].replace("-", "+").replace("_", "/"))
+    except MessageError as exc:
+        raise ApiError(400, "bad_request", str(exc)) from exc

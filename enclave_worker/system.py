@@ -1,0 +1,89 @@
+"""What the operating system of the enclave is asked and told at boot. Every function returns what it found, or raises.
+
+Linux only. The folders are arguments for tests; in an image they are the defaults.
+"""
+
+import os
+import resource
+from pathlib import Path
+
+RNG_CURRENT = Path("/sys/class/misc/hw_random/rng_current")
+ENTROPY_POOL = Path("/dev/urandom")  # random(4): what is written is mixed in, and credits no entropy
+PROC_SELF = Path("/proc/self")
+
+
+class SystemRefused(Exception):
+    """The operating system is not in the state that the worker needs. The message says got and expected."""
+
+    advice = "Boot the image in a Nitro enclave, with the kernel that its release names."
+
+
+def current_rng(path: Path = RNG_CURRENT) -> str:
+    """Return the name of the kernel's hardware random number generator.
+
+    Raises:
+        SystemRefused: the kernel has none, or sysfs is not mounted.
+    """
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SystemRefused(f"{path} cannot be read: the kernel has no hardware random number generator") from exc
+
+
+def mix_entropy(data: bytes, path: Path = ENTROPY_POOL) -> None:
+    """Mix `data` into the kernel's entropy pool.
+
+    Raises:
+        SystemRefused: the pool cannot be written.
+    """
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise SystemRefused(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def forbid_core_dumps() -> None:
+    """Set the limit for core files to zero, for good."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):
+        raise SystemRefused("core dumps cannot be forbidden")
+
+
+def clear_environment() -> int:
+    """Remove every environment variable; return how many there were. Proxies, traces and library paths hide there."""
+    count = len(os.environ)
+    os.environ.clear()
+    return count
+
+
+def drop_privileges(uid: int) -> None:
+    """Become `uid` with the group of the same number and no others, for good.
+
+    Raises:
+        SystemRefused: it did not happen, or could be undone.
+    """
+    try:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    except OSError as exc:
+        raise SystemRefused(f"cannot become uid {uid}: {exc.strerror}") from exc
+    if os.getresuid() != (uid, uid, uid) or os.getresgid() != (uid, uid, uid) or os.getgroups() not in ([], [uid]):
+        raise SystemRefused(f"uid and groups are {os.getresuid()}, {os.getgroups()}, expected {uid} alone")
+
+
+def check_not_dumpable(proc: Path = PROC_SELF) -> None:
+    """Check that no other process of this uid may read our memory.
+
+    The kernel clears the dumpable flag when a process gives up its uid (prctl(2), PR_SET_DUMPABLE), and then gives its
+    files in /proc to root (proc(5)); that is what is looked at.
+
+    Raises:
+        SystemRefused: the process is dumpable, or /proc is not mounted.
+    """
+    try:
+        owner = (proc / "environ").stat().st_uid
+    except OSError as exc:
+        raise SystemRefused(f"{proc} cannot be read: {exc.strerror}") from exc
+    if owner != 0:
+        raise SystemRefused(f"the process is dumpable: {proc}/environ belongs to uid {owner}, expected 0")

@@ -1,0 +1,171 @@
+"""The adapter: one request becomes one call to the parent, and its reply a verified Response or an exception.
+
+It overrides `send` and calls `super().send` with the call to the parent, so that whatever replaces HTTPAdapter.send
+in a test (the `responses` package) replaces the parent, and the verification still runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+from requests.structures import CaseInsensitiveDict
+from requests.utils import should_bypass_proxies
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Retry, parse_url
+
+from tytle_verifier.adapter import call as calls
+from tytle_verifier.adapter import hearsay, timeouts
+from tytle_verifier.adapter.call import Call
+from tytle_verifier.adapter.errors import FAILURES, ConnectionFailureAttested, FailureAttested, NotVerified
+from tytle_verifier.adapter.response import Attestation, raw
+from tytle_verifier.chain import LinkCache
+from tytle_verifier.clock import live
+from tytle_verifier.errors import AttestedFailure, NotAttested, PolicyError, VerifierError, shown
+from tytle_verifier.policy import Policy
+from tytle_verifier.reply import MAX_REPLY_BYTES
+from tytle_verifier.roots import AWS_ROOT, Root
+from tytle_verifier.statement import Failure
+from tytle_verifier.verify import verify_reply
+from tytle_verifier.when import Time
+
+CHALLENGE_BYTES = 32
+_READ_BYTES = 64 * 1024
+
+
+class AttestedAdapter(HTTPAdapter):
+    """Fetches through the enclave behind `parent` and hands out what `verify_reply` accepted under `policy`.
+
+    - `parent`: the parent's URL, before `/attest/fetch`. `parent_headers` go to the parent only, for example
+      `{"Authorization": "Bearer ..."}`; the request's own headers, Authorization among them, go to the upstream.
+    - `policy`: without a challenge of its own, since each request carries a fresh one. `root`: AWS's, or a TestPkiRoot.
+    - `clock` returns the time that each verification is about: this machine's now; `Archive` replays recorded replies.
+    - `random` returns that many bytes: the challenge of each request (32 bytes).
+    - `max_retries` as for HTTPAdapter: only what never reached the parent is sent again, unless a urllib3 `Retry` says
+      otherwise, and then each repetition is one more fetch under the same challenge. Nothing is retried here.
+    - `pool_maxsize`: connections to the parent that are kept.
+
+    As safe between threads as HTTPAdapter is. Raises: PolicyError for a parent or policy that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        parent: str,
+        policy: Policy,
+        root: Root = AWS_ROOT,
+        parent_headers: Mapping[str, str] | None = None,
+        clock: Callable[[], Time] = live,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        max_retries: Retry | int = 0,
+        pool_maxsize: int = 10,
+    ) -> None:
+        super().__init__(max_retries=max_retries, pool_maxsize=pool_maxsize)
+        if policy.challenge is not None:
+            raise PolicyError("this policy expects one challenge for ever; the adapter makes one per request")
+        self._endpoint = _endpoint(parent)
+        self._parent_headers = dict(parent_headers or {})
+        self._policy, self._root = policy, root
+        self._clock, self._random = clock, random
+        self._cache = LinkCache()
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: timeouts.Given = None,
+        verify: bool | str = True,
+        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Fetch `request` through the enclave.
+
+        `stream` changes nothing: an answer is read whole and verified before any of it is handed out. `verify`, `cert`
+        and `proxies` are those of the connection to the parent (NO_PROXY of the environment included), and so is all
+        that `requests` raises about connections. Raises: NoAnswer, RequestException.
+        """
+        del stream
+        limits, timeout_ms = timeouts.resolve(timeout)
+        call = calls.encode(request, challenge=self._random(CHALLENGE_BYTES), timeout_ms=timeout_ms)
+        try:
+            with super().send(
+                self._to_parent(call),
+                stream=True,
+                timeout=limits,  # type: ignore[arg-type]  # the stubs know fewer kinds of timeout than `requests`
+                verify=verify,
+                cert=cert,
+                proxies=self._proxies(proxies or {}),
+            ) as answer:
+                status, reply = answer.status_code, _read(answer)
+        except RequestException as error:
+            error.request, error.response = request, None  # not the call to the parent, whose headers hold its token
+            raise
+        if status != 200:
+            raise hearsay.of_parent(status, reply, request)
+        return self._verified(request, call, reply)
+
+    def _verified(self, request: PreparedRequest, call: Call, reply: bytes) -> Response:
+        """Return the answer in `reply` once every step has held. Raises: NoAnswer."""
+        try:
+            verified = verify_reply(
+                reply,
+                policy=self._policy,
+                time=self._clock(),
+                root=self._root,
+                request=call.asked,
+                cache=self._cache,
+            )
+        except NotAttested as error:
+            raise hearsay.of_enclave(reply, error, request) from error
+        except VerifierError as error:
+            raise NotVerified(error, request=request) from error
+        attestation = Attestation(verified=verified, reply=reply, call=call.data)
+        try:
+            response = self.build_response(request, raw(verified, method=request.method))
+        except AttestedFailure as error:
+            raise _failure(attestation, request) from error
+        response.attestation = attestation  # type: ignore[attr-defined]  # `attestation_of` is the typed way to it
+        return response
+
+    def _to_parent(self, call: Call) -> PreparedRequest:
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": "tytle-verifier", "Accept": "*/*"})
+        headers.update(self._parent_headers)
+        headers.update({"Content-Type": "application/json", "Accept-Encoding": "identity"})
+        prepared = PreparedRequest()
+        prepared.prepare(method="POST", url=self._endpoint, headers=headers, data=call.data)
+        return prepared
+
+    def _proxies(self, proxies: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the proxies for the parent. The session looked NO_PROXY up for the upstream's host, not for it."""
+        bypassed = "no" in proxies and should_bypass_proxies(self._endpoint, no_proxy=None)
+        return {} if bypassed else proxies
+
+
+def _endpoint(parent: str) -> str:
+    try:
+        url = parse_url(parent)
+    except LocationParseError as error:
+        raise PolicyError(f"the parent's URL cannot be parsed: {parent!r}") from error
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise PolicyError(f"the parent is an http or https URL such as http://127.0.0.1:5001, not {parent!r}")
+    return f"{parent.rstrip('/')}/attest/fetch"
+
+
+def _read(answer: Response) -> bytes:
+    """Read the parent's answer, or as much of it as shows that it is too large."""
+    data = bytearray()
+    for chunk in answer.iter_content(_READ_BYTES):
+        data += chunk
+        if len(data) > MAX_REPLY_BYTES:
+            break
+    return bytes(data)
+
+
+def _failure(attestation: Attestation, request: PreparedRequest) -> FailureAttested:
+    outcome = attestation.verified.outcome
+    kind, detail = (outcome.kind, outcome.detail) if isinstance(outcome, Failure) else ("", "")
+    made = FAILURES.get(kind, ConnectionFailureAttested)
+    return made(f"attested failure: {shown(kind)}: {shown(detail)}", attestation, request=request)

@@ -1,0 +1,85 @@
+"""Step 1 and step 4: COSE_Sign1 (RFC 9052), one algorithm, one spelling.
+
+The envelope is not covered by the signature, so nothing in it is free: a bare array of four, or under exactly one tag
+18; protected header a1 01 38 22 and nothing else; unprotected header empty; definite shortest lengths. The algorithm
+is compared, never obeyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+
+from tytle_verifier import cbor
+from tytle_verifier.errors import CoseError, SignatureError
+
+MAX_PAYLOAD_BYTES = 16_384  # AWS attestation_process.md 3.2.1: payload bstr .size (1..16384)
+PROTECTED_ES384: Final = bytes.fromhex("a1013822")  # {1: -35}, the only form AWS has ever signed
+SIGNATURE_BYTES = 96  # RFC 9053 2.1: r and s of 48 bytes; AWS's "32/48/64" is wrong for ES384
+P384_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+_TAG_18: Final = b"\xd2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign1:
+    """A COSE_Sign1 whose shape was checked and whose signature was NOT: payload 1..16384 bytes, both as received."""
+
+    payload: bytes
+    signature: bytes
+
+
+def decode(document: bytes) -> Sign1:
+    """Take the envelope apart. The caller bounds `len(document)`; the signature's length is left to `verify`.
+
+    Raises: CoseError (RULES C1-C6, C8).
+    """
+    bare = document[1:] if document[:1] == _TAG_18 else document
+    try:
+        value = cbor.decode(bare, cbor.ENVELOPE)
+    except cbor.MalformedCbor as error:
+        raise CoseError(f"envelope: {error.problem}", got=error.got, expected=error.expected) from error
+    if not isinstance(value, list) or len(value) != 4:
+        raise CoseError("not a COSE_Sign1", got=_kind(value), expected="an array of 4")
+    protected, unprotected, payload, signature = value
+    if protected != PROTECTED_ES384:
+        raise CoseError("protected header", got=protected, expected=f"{PROTECTED_ES384.hex()} (ES384)")
+    if unprotected != {}:
+        raise CoseError("unprotected header", got=_kind(unprotected), expected="an empty map")
+    if not isinstance(payload, bytes) or not 1 <= len(payload) <= MAX_PAYLOAD_BYTES:
+        raise CoseError("payload", got=_kind(payload), expected=f"1..{MAX_PAYLOAD_BYTES} bytes")
+    if not isinstance(signature, bytes):
+        raise CoseError("signature", got=_kind(signature), expected="a byte string")
+    return Sign1(payload=payload, signature=signature)
+
+
+def signed_bytes(payload: bytes) -> bytes:
+    """Return RFC 9052's Sig_structure for `payload` under our protected header, no external data."""
+    return cbor2.dumps(["Signature1", PROTECTED_ES384, b"", payload])
+
+
+def verify(message: Sign1, key: ec.EllipticCurvePublicKey) -> None:
+    """Check the ES384 signature over the payload as received with a P-384 `key`.
+
+    s > n/2 is accepted: half of AWS's own signatures are so. Hence two documents may differ and say the same, and a
+    document's bytes or hash identify nothing. Raises: SignatureError (RULES S1-S3).
+    """
+    if len(message.signature) != SIGNATURE_BYTES:
+        raise SignatureError("signature length", got=f"{len(message.signature)} bytes", expected=f"{SIGNATURE_BYTES}")
+    r, s = (int.from_bytes(half, "big") for half in (message.signature[:48], message.signature[48:]))
+    if not (0 < r < P384_ORDER and 0 < s < P384_ORDER):
+        raise SignatureError("signature out of range", expected="0 < r, s < n")
+    try:
+        key.verify(encode_dss_signature(r, s), signed_bytes(message.payload), ec.ECDSA(SHA384()))
+    except InvalidSignature as error:
+        raise SignatureError("the leaf's key did not sign this payload") from error
+
+
+def _kind(value: object) -> str:
+    size = f" of {len(value)}" if isinstance(value, bytes | str | list | dict) else ""
+    return f"{type(value).__name__}{size}"

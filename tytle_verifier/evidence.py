@@ -1,0 +1,79 @@
+"""What lies in a file: a parent's JSON reply, or a bare document as binary or base64. For the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tytle_verifier import jsontext, verdict
+from tytle_verifier.chain import LinkCache
+from tytle_verifier.errors import InputError, PolicyError, VerificationError
+from tytle_verifier.policy import Policy, refuse_debug
+from tytle_verifier.request import Request
+from tytle_verifier.verdict import Verdict
+from tytle_verifier.verify import verify_document, verify_reply
+from tytle_verifier.when import Time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the caller chose and holds, whatever the evidence turns out to be."""
+
+    time: Time
+    policy: Policy | None
+    request: Request | None = None
+    body: bytes | None = None
+    cache: LinkCache | None = None
+
+
+def document_in(data: bytes) -> bytes | None:
+    """Return the bare document in `data`, base64 taken off; None where `data` is JSON. Raises: InputError."""
+    if not data.strip():
+        raise InputError("no input", got=f"{len(data)} bytes", expected="a reply or a document")
+    if data.lstrip()[:1] == b"{":
+        return None
+    if data[0] >= 0x80:
+        return data
+    try:
+        return jsontext.from_base64("".join(data.decode("ascii").split()), "document")
+    except UnicodeDecodeError as error:
+        raise InputError("neither JSON, nor a document, nor base64") from error
+
+
+def judge(data: bytes, choices: Choices) -> Verdict:
+    """Verify whatever is in `data` against AWS's root. Raises: PolicyError where choices and evidence do not fit."""
+    last_step = 9
+    try:
+        document = document_in(data)
+        if document is None:
+            return _judge_reply(data, choices)
+        last_step = 6
+        if choices.request is not None or choices.body is not None:
+            raise PolicyError("a request or a body can be compared with a whole reply only, not with a bare document")
+        return _judge_document(document, choices)
+    except VerificationError as error:
+        return verdict.of_refusal(error, last_step=last_step)
+
+
+def _judge_document(document: bytes, choices: Choices) -> Verdict:
+    checked = verify_document(document, policy=choices.policy, time=choices.time, cache=choices.cache)
+    if choices.policy is None:
+        try:
+            refuse_debug(checked.document.pcrs)  # no option accepts debug mode, and no policy is no option
+        except VerificationError as error:
+            error.report = checked.report
+            raise
+    return verdict.of_document(checked)
+
+
+def _judge_reply(data: bytes, choices: Choices) -> Verdict:
+    if choices.policy is None:
+        raise PolicyError("a reply needs a policy: without one nothing says whose code answered")
+    verified = verify_reply(
+        data,
+        policy=choices.policy,
+        time=choices.time,
+        request=choices.request,
+        body=choices.body,
+        cache=choices.cache,
+    )
+    return verdict.of_reply(verified)

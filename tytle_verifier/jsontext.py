@@ -1,0 +1,51 @@
+"""JSON and base64 as this room takes them: one value, no key twice, no NaN, canonical padded base64 (RFC 4648).
+
+The JSON around the evidence is unsigned; what two parsers could read in two ways is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import NoReturn
+
+from tytle_verifier.errors import InputError
+
+
+def decode(data: bytes, what: str) -> object:
+    """Return the JSON value in `data`, which is UTF-8 without BOM. Raises: InputError, whatever the bytes."""
+    try:
+        value: object = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not JSON", got=str(error)) from error
+    return value
+
+
+def from_base64(text: str, where: str) -> bytes:
+    """Return the bytes that `text` spells in the one canonical way. Raises: InputError."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise InputError(f"{where} is not base64", got=text) from error
+    if base64.b64encode(data).decode() != text:
+        raise InputError(f"{where} is not canonical base64", got=text)
+    return data
+
+
+def utf8(text: str, where: str) -> bytes:
+    """Return `text` as UTF-8. Raises: InputError for a lone surrogate, which JSON can spell and UTF-8 cannot."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where} holds a lone surrogate") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key appears twice in one object")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,78 @@
+"""What a verification came to, in one word, one line and one exit code (VERIFICATION.md, "Exit codes")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from tytle_verifier.errors import VerificationError, shown
+from tytle_verifier.report import Report
+from tytle_verifier.statement import Failure
+from tytle_verifier.verify import VerifiedDocument, VerifiedReply
+
+
+class Exit(IntEnum):
+    """Exit codes. A refusal at step N is `REFUSED + N`. 1 is left to Python: a crash is never a verdict."""
+
+    VERIFIED = 0
+    USAGE = 2
+    UNUSABLE_INPUT = 3
+    ATTESTED_FAILURE = 4
+    MEASUREMENT_NOT_CHECKED = 5
+    NOT_ALL_VERIFIED = 6
+    REFUSED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`word` for programs, `headline` for people; `error` is what refused the evidence, None if nothing did.
+
+    `last_step` is the last step that this kind of evidence has: 9 for a reply, 6 for a bare document.
+    """
+
+    code: int
+    word: str
+    headline: str
+    report: Report
+    last_step: int
+    error: VerificationError | None = None
+
+
+def of_reply(verified: VerifiedReply) -> Verdict:
+    """Return the verdict on a reply whose ten steps held. Only AWS's root gives the word `verified`."""
+    exchange = verified.statement.answer
+    asked = f"{shown(exchange.request.method)} {shown(exchange.request.url)}"
+    if isinstance(verified.outcome, Failure):
+        word, code, what = "failure", Exit.ATTESTED_FAILURE, f"{asked} FAILED ({shown(verified.outcome.kind)})"
+    else:
+        word, code, what = "verified", Exit.VERIFIED, f"{asked} was answered {verified.outcome.status}"
+    headline = f"release {verified.release.commit[:12]} of {shown(verified.statement.service)} attests: {what}"
+    if not verified.root.genuine:
+        word, headline = f"test-{word}", f"this proves nothing about AWS hardware: {headline}"
+    return Verdict(code=code, word=word, headline=headline, report=verified.report, last_step=9)
+
+
+def of_document(verified: VerifiedDocument) -> Verdict:
+    """Return the verdict on a bare document: steps 0-5, or 0-6 where a policy was given."""
+    if verified.release is None:
+        word, code = "partly", Exit.MEASUREMENT_NOT_CHECKED
+        headline = "some Nitro enclave signed this document; which code ran is NOT checked"
+    else:
+        word, code = "document", Exit.VERIFIED
+        headline = f"release {verified.release.commit[:12]} signed this document; no answer was checked"
+    if not verified.root.genuine:
+        word, headline = f"test-{word}", f"this proves nothing about AWS hardware: {headline}"
+    return Verdict(code=code, word=word, headline=headline, report=verified.report, last_step=6)
+
+
+def of_refusal(error: VerificationError, *, last_step: int) -> Verdict:
+    """Return the verdict on refused evidence."""
+    report = error.report or Report(steps=())
+    return Verdict(
+        code=Exit.REFUSED + error.step,
+        word="refused",
+        headline=str(error),
+        report=report,
+        last_step=last_step,
+        error=error,
+    )
