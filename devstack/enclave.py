@@ -60,13 +60,16 @@ class Enclave:
         return sock
 
     def ask(self, message: Mapping[str, object]) -> dict[str, Any]:
-        """Send one frame on a new connection and return the reply."""
-        with self.connect() as sock:
-            deadline = time.monotonic() + CALL_SECONDS
-            sockets.send(sock, frames.encode(json.dumps(message).encode()), deadline=deadline)
-            payload = sockets.receive_frame(sock, frames.Decoder(), deadline=deadline)
-        answer: dict[str, Any] = json.loads(payload or b"{}")
+        """Send one message on a new connection and return the reply."""
+        answer: dict[str, Any] = json.loads(self.exchange(json.dumps(message).encode()))
         return answer
+
+    def exchange(self, payload: bytes) -> bytes:
+        """Send one frame on a new connection; return the reply's payload, empty where the worker turned it away."""
+        deadline = time.monotonic() + CALL_SECONDS
+        with self.connect() as sock:
+            sockets.send(sock, frames.encode(payload), deadline=deadline)
+            return sockets.receive_frame(sock, frames.Decoder(), deadline=deadline) or b""
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
