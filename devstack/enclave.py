@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import select
 import signal
 import socket
@@ -94,6 +95,7 @@ class Enclave:
         self._cleanup.enter_context(self.heartbeat)
         began = time.monotonic()
         process = subprocess.Popen(self._command(host), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._cleanup.callback(_stop_switch, host / "bin" / "vsockd.py")
         self._cleanup.callback(_stop, process)
         self._wait(process)
         self.boot_seconds = time.monotonic() - began
@@ -149,3 +151,14 @@ def _stop(process: "subprocess.Popen[str]") -> None:
     """End the emulated host; SIGTERM lets it end its own children."""
     process.send_signal(signal.SIGTERM)
     process.communicate()
+
+
+def _stop_switch(program: Path) -> None:
+    """End the emulated host's switch: the host leaves it behind when an enclave ends by itself during boot.
+
+    `program` lies in this enclave's own folder, so that nobody else's switch is meant.
+    """
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # a process that has ended by now
+            if entry.name.isdigit() and str(program).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGTERM)
