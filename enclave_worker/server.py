@@ -7,6 +7,7 @@ frame is dropped; shutting down means that nothing new begins and that everythin
 import contextlib
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -88,7 +89,7 @@ class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log that a handler broke, without its data. The connection is closed, the server goes on."""
-        self.log.event("internal error", what="connection")
+        self.log.event("internal error", what="connection", error=type(sys.exception()).__name__)
 
     def stop(self) -> None:
         """Stop accepting, let every call under way finish, and return when the last thread has ended.
