@@ -6,9 +6,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIVE ?=
+SERVICE ?= vies
+RELEASE ?=
 SECONDS ?= 60
 
 .PHONY: run serve test lint types unit verifier-alone web fuzz bench dev requirements clean help
+.PHONY: base image release-image verify-image parent-image e2e
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -41,6 +44,28 @@ fuzz:
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
 
+# Images. They need root; buildah and debootstrap install themselves. The kernel: eif/image says where it is looked for.
+base:
+	eif/base
+
+image:
+	eif/image $(SERVICE) build/images/$(SERVICE)
+	cat build/images/$(SERVICE)/measurements.json
+
+release-image:
+	eif/image --release $(SERVICE) build/images/$(SERVICE)
+
+verify-image:
+	eif/verify $(SERVICE) $(RELEASE)
+
+parent-image:
+	eif/parent build/images/parent.tar
+
+# Needs the emulated Nitro host in ../shared/nitro-qemu or $$NITRO_QEMU; says so, and passes, where there is none.
+e2e: $(VENV)/ready
+	[ ! -e "$${NITRO_QEMU:-../shared/nitro-qemu}/nitro_host.py" ] || eif/image vies build/images/vies
+	$(BIN)/pytest -rs tests/e2e
+
 dev: $(VENV)/ready
 	@echo "Ready. Activate it with: . $(BIN)/activate"
 
@@ -70,4 +95,6 @@ help:
 	@echo "make web    the verifier's page in headless Chromium"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
+	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
+	@echo "make e2e    the image booted in an emulated Nitro host"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

@@ -53,7 +53,8 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         ConfigError: a value is no number in its range.
         ManifestError: a file in services/ is wrong.
     """
-    manifests = tuple(manifest.load(path.read_bytes()) for path in sorted(services.glob("*.toml")))
+    paths = [path for path in sorted(services.glob("*.toml")) if not path.name.endswith(".pcrs.toml")]
+    manifests = tuple(manifest.load(path.read_bytes()) for path in paths)
     addresses: dict[str, Address] = {}
     for service in manifests:
         variable = service.name.upper().replace("-", "_") + "_CID"

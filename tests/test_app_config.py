@@ -20,8 +20,14 @@ def test_an_empty_environment_gives_the_manifests_addresses_and_the_defaults() -
 
 def test_every_service_of_the_folder_is_served_in_the_order_of_its_file_name() -> None:
     assert [manifest.name for manifest in from_environment({}).manifests] == sorted(
-        path.stem for path in SERVICES.glob("*.toml")
+        path.stem for path in SERVICES.glob("*.toml") if not path.name.endswith(".pcrs.toml")
     )
+
+
+def test_the_measurements_of_releases_beside_the_manifests_are_no_services(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(service_toml("one", cid=18, host="api.stripe.com"))
+    (tmp_path / "one.pcrs.toml").write_text('[releases."1.0"]\n')
+    assert [manifest.name for manifest in from_environment({}, services=tmp_path).manifests] == ["one"]
 
 
 def test_the_environment_overrides_cid_connections_and_timeout() -> None:

@@ -60,6 +60,7 @@ ROOMS = {
             "adapter/transport.py": "requests urllib3",
         },
     ),
+    "eif": room(by_file={"init.py": "ctypes socket"}),  # init.py runs in the image, the rest makes it
 }
 FREE_ROOMS = {"devstack", "bench", "tests"}  # never in an image; may import everything
 DANGEROUS = {
@@ -70,6 +71,7 @@ IMAGES = {
     "Dockerfile": {"app", "wire", "policy", "services", "requirements/parent.txt"},
     "Dockerfile.enclave": {
         "nsm", "wire", "policy", "enclave_worker", "services/${SERVICE}.toml", "requirements/enclave.txt",
+        "/rootfs",  # from the stage that gathers Debian's files and the wheels
     },
 }  # fmt: skip
 
@@ -134,6 +136,10 @@ def test_the_check_sees_a_wrong_arrow(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
 
 
+def test_the_first_program_of_an_enclave_imports_nothing_of_ours() -> None:
+    assert set(imports_of(ROOT / "eif" / "init.py")) <= set(sys.stdlib_module_names)
+
+
 @pytest.mark.parametrize("file", IMAGES)
 def test_an_image_gets_its_folders_and_no_other(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
@@ -170,7 +176,8 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", ROOMS)
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
-    edges = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py", "tytle_verifier/cli.py", clears)
+    parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py")
+    edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in edges}
     for path in modules_of(name):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
