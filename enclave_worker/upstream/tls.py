@@ -91,8 +91,8 @@ def is_cut(error: BaseException | None) -> bool:
 
 def reason(error: Exception) -> str:
     """Return OpenSSL's own name for an error, such as `TLSV1_ALERT_PROTOCOL_VERSION`: no text of the peer's."""
-    if is_cut(error):
-        return "the connection ended"
+    if is_cut(error) or isinstance(error, ConnectionError):
+        return "the connection ended, as it does where the proxy cannot reach the upstream"
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
