@@ -117,16 +117,29 @@ def check_request(statement: Statement, held: Held) -> tuple[str, ...]:
     if asked.id is not None and statement.id != asked.id:
         raise StatementError("request id", got=statement.id, expected=asked.id)
     if (sent.method, sent.url) != (asked.method, asked.url):
-        got, expected = f"{sent.method} {sent.url}", f"{asked.method} {asked.url}"
-        raise StatementError("request line", got=got, expected=expected)
+        got, expected = _without_query(sent.method, sent.url), _without_query(asked.method, asked.url)
+        where = "request line" if got != expected else "request line: the query"
+        raise StatementError(where, got=got, expected=expected)
     names = [name for name, _ in sent.headers]
     if names != [name for name, _ in asked.headers]:
         raise StatementError("request headers", got=names, expected=[name for name, _ in asked.headers])
     for (name, value), (_, wanted) in zip(sent.headers, asked.headers, strict=True):
         if value is not None and value.decode("latin-1") != wanted:
-            raise StatementError(f"request header {shown(name)}", got=value, expected=wanted)
+            got, expected = _withheld(value), _withheld(wanted.encode("latin-1", "replace"))
+            raise StatementError(f"request header {shown(name)}", got=got, expected=expected)
     check_digest("request body", asked.body, sent.body)
     return (f"request as asked: {len(names)} headers, body of {sent.body.length} bytes",)
+
+
+def _without_query(method: str, url: str) -> str:
+    """Return a request line for an error: a query may hold secrets, and errors travel far."""
+    path, mark, _ = url.partition("?")
+    return f"{method} {path}{mark}{'...' if mark else ''}"
+
+
+def _withheld(value: bytes) -> str:
+    """Return what an error may say of a header's value, which may be a credential."""
+    return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:16]}..."
 
 
 def check_shown(reply: Reply, exchange: Exchange) -> str:

@@ -14,10 +14,14 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
 from tytle_verifier.errors import DocumentError
 
+# What AWS's certificates carry, byte for byte; every other encoding of the same key or algorithm is refused.
+P384_SPKI = bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004")  # named curve, uncompressed: RFC 5480
+ECDSA_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")  # without parameters: RFC 5758, 3.2
+MAX_SERIAL_BITS = 160  # RFC 5280, 4.1.2.2 means 159; AWS has certificates with 160
 MAX_CERTIFICATE_BYTES = 1024  # AWS attestation_process.md 3.2.1: cert = bytes .size (1..1024)
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _UNDERSTOOD_CRITICAL = (x509.BasicConstraints.oid, x509.KeyUsage.oid)
@@ -74,9 +78,15 @@ def load(der: bytes, *, name: str) -> Certificate:
 @lru_cache(maxsize=512)  # a pure function of the bytes: it remembers what they say, not whether it is true
 def _facts(der: bytes) -> Certificate:
     parsed = x509.load_der_x509_certificate(der)
+    if not 0 < parsed.serial_number < 1 << MAX_SERIAL_BITS:  # cryptography only warns of some
+        raise ValueError("the serial number is not positive, or too long")
     constraints, usage = _extension(parsed, x509.BasicConstraints), _extension(parsed, x509.KeyUsage)
     key = parsed.public_key()
-    on_p384 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1)
+    on_p384 = (
+        isinstance(key, ec.EllipticCurvePublicKey)
+        and isinstance(key.curve, ec.SECP384R1)
+        and P384_SPKI in parsed.tbs_certificate_bytes
+    )
     names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return Certificate(
         der=der,
@@ -86,7 +96,7 @@ def _facts(der: bytes) -> Certificate:
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         version_3=parsed.version is x509.Version.v3,
-        ecdsa_sha384=parsed.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        ecdsa_sha384=_is_ecdsa_sha384(der, parsed),
         key=key if on_p384 else None,  # type: ignore[arg-type]  # narrowed by on_p384
         is_ca=None if constraints is None else constraints.value.ca,
         constraints_critical=constraints is not None and constraints.critical,
@@ -98,6 +108,15 @@ def _facts(der: bytes) -> Certificate:
         ),
         parsed=parsed,
     )
+
+
+def _is_ecdsa_sha384(der: bytes, parsed: x509.Certificate) -> bool:
+    """Tell whether both algorithm identifiers are exactly ecdsa-with-SHA384, and the signature has no unused bits."""
+    signature = parsed.signature
+    length = len(signature) + 1
+    head = b"\x03" + (bytes([length]) if length < 128 else b"\x81" + bytes([length])) + b"\x00"
+    inside = ECDSA_SHA384 in parsed.tbs_certificate_bytes
+    return inside and der.endswith(ECDSA_SHA384 + head + signature)
 
 
 def _extension(parsed: x509.Certificate, kind: type[_Kind]) -> x509.Extension[_Kind] | None:

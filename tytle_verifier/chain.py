@@ -21,7 +21,7 @@ from tytle_verifier.document import Document
 from tytle_verifier.errors import ChainError
 from tytle_verifier.roots import Root
 
-_REGION = re.compile(r"[a-z]{2}(-[a-z0-9]+)+")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 
 class LinkCache:

@@ -110,11 +110,20 @@ class Policy:
             if not values:
                 raise PolicyError(f"the allow-set of PCR{index} is empty")
             _check_pcrs(index, values)
+            if not all(map(any, values)):
+                raise PolicyError(f"the allow-set of PCR{index} holds zero, the value of a register never used")
+        given: tuple[object, ...] = (self.methods, self.urls)
+        if any(isinstance(each, str) for each in given):
+            raise PolicyError("methods and urls are collections of texts, not one text")
+        _check_releases(self.releases)
         _check_urls(self.urls)
         check_challenge(self.challenge)
         if self.max_age is not None and self.max_age <= timedelta(0):
             raise PolicyError("max_age must be above zero")
-        object.__setattr__(self, "pcrs", MappingProxyType(dict(self.pcrs)))
+        object.__setattr__(self, "pcrs", MappingProxyType({i: frozenset(v) for i, v in self.pcrs.items()}))
+        object.__setattr__(self, "releases", tuple(self.releases))
+        object.__setattr__(self, "methods", frozenset(self.methods))
+        object.__setattr__(self, "urls", tuple(self.urls))
 
     def allows_url(self, url: str) -> bool:
         """Tell whether `url` equals one of `urls` or begins as one of them that ends in `*`; true if there are none."""
@@ -157,6 +166,15 @@ def refuse_debug(pcrs: Mapping[int, bytes]) -> None:
 
 def _listed(pcrs: Mapping[int, bytes]) -> str:
     return " ".join(f"{i}={pcrs[i].hex()}" if i in pcrs else f"{i}=absent" for i in REQUIRED_PCRS)
+
+
+def _check_releases(releases: Iterable[Release]) -> None:
+    """Demand that equal measurements pin equal manifests: which release is meant must not depend on the order."""
+    manifests: dict[tuple[tuple[int, bytes], ...], bytes | None] = {}
+    for release in releases:
+        key = tuple(sorted(release.pcrs.items()))
+        if manifests.setdefault(key, release.manifest) != release.manifest:
+            raise PolicyError(f"release {release.commit[:12]}: the same PCRs as another, and another manifest")
 
 
 def _check_pcrs(index: int, values: Iterable[bytes]) -> None:

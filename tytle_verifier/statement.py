@@ -182,8 +182,15 @@ def _exchange(value: object, where: str) -> Exchange:
         request=_request(fields.raw("request"), fields.place("request")),
         outcome=outcome,
         upstream=_upstream(fields.raw("upstream"), fields.place("upstream")),
-        attempts=fields.natural("attempts"),
+        attempts=fields.natural("attempts", least=1),
     )
+
+
+def _status(fields: Fields) -> int:
+    status = fields.natural("status", least=100)
+    if status > 599:
+        raise WrongShape(fields.place("status"), got=status, expected="100..599 (RFC 9110 15)")
+    return status
 
 
 def _request(value: object, where: str) -> SentRequest:
@@ -203,7 +210,7 @@ def _response(value: object, where: str) -> Response:
     if len(known) != len(headers):
         raise WrongShape(fields.place("headers"), got="null", expected="bytes: only requests hold secrets")
     return Response(
-        status=fields.natural("status"),
+        status=_status(fields),
         headers=known,
         body=_digest(fields.raw("body"), fields.place("body")),
         framing=fields.text("framing"),

@@ -99,7 +99,7 @@ def verify_document(
     """
     run = _Run(time=time, root=root, max_age=policy.max_age if policy else None, rules=rules or Rules(), cache=cache)
     with run.reporting():
-        read = run.steps_0_to_5(document)
+        read = run.steps_0_to_5(bytes(document))  # a bytearray could change under our hands
         release = run.step_6_measurements(read, policy) if policy else None
     return VerifiedDocument(document=read, root=root, release=release, report=run.notebook.report())
 
@@ -124,7 +124,7 @@ def verify_reply(
     held = Held(request=request, body=body, challenge=answer.expected_challenge(policy, request))
     run = _Run(time=time, root=root, max_age=policy.max_age, rules=rules or Rules(), cache=cache)
     with run.reporting():
-        given = run.step_0_reply(reply)
+        given = run.step_0_reply(bytes(reply))
         document = run.steps_0_to_5(given.attestation.document)
         release = run.step_6_measurements(document, policy)
         statement = run.step_7_binding(document, given.attestation)

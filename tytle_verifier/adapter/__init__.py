@@ -5,7 +5,8 @@
     attestation_of(response).reply                      # the evidence: archive it
 
 The rule: a body, status, header or cookie that reaches the caller was verified (steps 0-9) against what the caller
-asked; everything else is an exception of `requests` (see `errors`) that carries no part of the answer. What the caller
+asked; everything else is an exception of `requests` (see `errors`) that carries no part of the answer, but for what
+`requests` itself quotes of a parent that does not speak HTTP. What the caller
 sees is made from the signed statement, not from the JSON around it. This folder needs `requests`; the rest of
 tytle_verifier does not.
 

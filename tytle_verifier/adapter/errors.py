@@ -18,7 +18,7 @@ verified is not handed out, not even inside an exception.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from requests import PreparedRequest
 from requests.exceptions import ConnectionError as ConnectionFailed
@@ -33,6 +33,11 @@ class NoAnswer(RequestException):
 
     def __init__(self, problem: str, *, request: PreparedRequest) -> None:
         super().__init__(problem, request=request)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling, as other exceptions do that cross process pools; `attestation` stays behind."""
+        state = {name: value for name, value in self.__dict__.items() if name != "attestation"}
+        return _revived, (type(self), self.args, state)
 
 
 class NotSendable(NoAnswer, ValueError):
@@ -105,6 +110,13 @@ class TlsFailureAttested(FailureAttested, SSLError):
 
 class ConnectionFailureAttested(FailureAttested, ConnectionFailed):
     """The upstream could not be reached, or its answer was cut short, malformed or too large."""
+
+
+def _revived(kind: type[NoAnswer], args: tuple[Any, ...], state: dict[str, Any]) -> NoAnswer:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 FAILURES: dict[str, type[FailureAttested]] = {"timeout": TimeoutAttested, "tls": TlsFailureAttested}

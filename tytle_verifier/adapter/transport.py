@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
@@ -67,10 +68,14 @@ class AttestedAdapter(HTTPAdapter):
         if policy.challenge is not None:
             raise PolicyError("this policy expects one challenge for ever; the adapter makes one per request")
         self._endpoint = _endpoint(parent)
-        self._parent_headers = dict(parent_headers or {})
+        self._parent_headers = _checked(parent_headers or {})
         self._policy, self._root = policy, root
         self._clock, self._random = clock, random
         self._cache = LinkCache()
+
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be pickled: HTTPAdapter would come back without its policy. Make one in each process."""
+        raise TypeError("an AttestedAdapter cannot be pickled: make one in each process")
 
     def send(
         self,
@@ -144,13 +149,21 @@ class AttestedAdapter(HTTPAdapter):
         return {} if bypassed else proxies
 
 
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers that can be sent. Their values are tokens, so errors name the header only."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()) or value != value.strip():
+            raise PolicyError(f"parent_headers: the value of {shown(name)} has a line end, a blank at an end, or worse")
+    return dict(headers)
+
+
 def _endpoint(parent: str) -> str:
     try:
         url = parse_url(parent)
-    except LocationParseError as error:
-        raise PolicyError(f"the parent's URL cannot be parsed: {parent!r}") from error
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise PolicyError(f"the parent is an http or https URL such as http://127.0.0.1:5001, not {parent!r}")
+    except LocationParseError:
+        raise PolicyError("the parent's URL cannot be parsed") from None  # it may hold a password
+    if url.scheme not in ("http", "https") or not url.host or url.auth or url.query or url.fragment:
+        raise PolicyError("the parent is an http or https URL such as http://127.0.0.1:5001, without user or query")
     return f"{parent.rstrip('/')}/attest/fetch"
 
 
