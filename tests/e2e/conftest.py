@@ -20,6 +20,7 @@ from tests.eif_kit import signature_section
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = ROOT / "build" / "images" / "vies" / "enclave.eif"
 MANIFEST = ROOT / "services" / "vies.toml"
+ENTRY = "opt/tytle/enclave_worker/__main__.py"  # where a test's program takes the worker's place
 
 FIGURES: list[str] = []
 
