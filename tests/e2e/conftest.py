@@ -38,6 +38,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
+@pytest.fixture(scope="session")
+def figures() -> list[str]:
+    """Lines for the end of the report. A fixture, since pytest loads this file under another name than an import."""
+    return FIGURES
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _needs_the_emulated_host() -> None:
     if nitro.emulator() is None:
