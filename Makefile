@@ -78,6 +78,7 @@ requirements:
 
 $(VENV)/ready: requirements/dev.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed")'
+	[ ! -L $(VENV) ] || { echo "$(VENV) is a link: making it anew would empty what it leads to" >&2; exit 1; }
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
