@@ -78,6 +78,7 @@ requirements:
 
 $(VENV)/ready: requirements/dev.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed")'
+	[ ! -L $(VENV) ] || { echo "$(VENV) is a link: making it anew would empty what it leads to" >&2; exit 1; }
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
@@ -89,7 +90,7 @@ clean:
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo "make serve  the same stack, left running, with a curl line that works"
-	@echo "make bench  figures, as ratios against named peers in the same run"
+	@echo "make bench  figures, as ratios against named peers in the same run;  python -m bench j   image size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"

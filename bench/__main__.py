@@ -1,4 +1,8 @@
-"""`python -m bench [a] [b] [g] [--seconds N]`: measure, print the tables, write bench/results/latest.json."""
+"""`python -m bench [LETTER...] [--seconds N]`: measure, print the tables, write bench/results/.
+
+What `make bench` measures goes into latest.json. (j) boots images, needs more than a laptop has, runs only when asked
+for, and goes into latest-j.json.
+"""
 
 import argparse
 import json
@@ -7,19 +11,22 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bench import machine, parent_alone, report, verification, whole_path
+from bench import booting, machine, parent_alone, report, verification, whole_path
 from bench.processes import BenchError
 from bench.report import Report
 from bench.rounds import Settings
 
-LATEST = Path(__file__).parent / "results" / "latest.json"
+RESULTS = Path(__file__).parent / "results"
 
 MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": parent_alone.measure,
     "b": whole_path.measure,
     "g": verification.measure,
 }
+ON_REQUEST: Mapping[str, Callable[[Settings], Report]] = {"j": booting.measure}
+ALL = {**MEASUREMENTS, **ON_REQUEST}
 
 
 def main(arguments: list[str]) -> int:
@@ -31,25 +38,35 @@ def main(arguments: list[str]) -> int:
     print(machine.as_text(facts), flush=True)
     reports = []
     for letter in options.letters or MEASUREMENTS:
-        reports.append(MEASUREMENTS[letter](settings))
+        reports.append(ALL[letter](settings))
         print(report.as_text(reports[-1], settings), flush=True)
-    results = {one.letter: report.as_json(one, settings) for one in reports}
-    LATEST.parent.mkdir(exist_ok=True)
-    LATEST.write_text(json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n", encoding="utf-8")
+    _write("latest", facts, [one for one in reports if one.letter in MEASUREMENTS], settings)
+    for one in reports:
+        if one.letter in ON_REQUEST:
+            _write(f"latest-{one.letter}", facts, [one], settings)
     errors = sum(one.errors for one in reports)
     if errors:
         print(f"{errors} answers were bad or missing: these figures are worth nothing.")
     return 1 if errors else 0
 
 
+def _write(name: str, facts: dict[str, Any], reports: list[Report], settings: Settings) -> None:
+    if not reports:
+        return
+    results = {one.letter: report.as_json(one, settings) for one in reports}
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n"
+    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+
+
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios against named peers, in one run.")
     parser.add_argument(
-        "letters", nargs="*", metavar="LETTER", help=f"which, of {', '.join(MEASUREMENTS)}; default all"
+        "letters", nargs="*", metavar="LETTER", help=f"of {', '.join(ALL)}; default {', '.join(MEASUREMENTS)}"
     )
     parser.add_argument("--seconds", type=float, default=Settings().seconds, help="per subject and round")
     options = parser.parse_args(arguments)
-    unknown = [letter for letter in options.letters if letter not in MEASUREMENTS]
+    unknown = [letter for letter in options.letters if letter not in ALL]
     if unknown or options.seconds <= 0:
         parser.error(f"no measurement {unknown[0]!r}" if unknown else "--seconds must be above 0")
     return options

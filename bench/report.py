@@ -20,6 +20,16 @@ class Ratio:
     spread: Spread
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A quantity that has no peer, such as the size of an image. `form` is the format of its values as text."""
+
+    name: str
+    unit: str
+    form: str
+    spread: Spread
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One finished measurement. `notes` say what was measured, against whom, and what was left out."""
@@ -27,8 +37,9 @@ class Report:
     letter: str
     title: str
     notes: tuple[str, ...]
-    series: tuple[Series, ...]
-    ratios: tuple[Ratio, ...]
+    series: tuple[Series, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+    figures: tuple[Figure, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -42,7 +53,29 @@ def as_text(report: Report, settings: Settings) -> str:
     lines = [title, "=" * len(title)]
     for note in report.notes:
         lines += textwrap.wrap(note, WIDTH, initial_indent="    ", subsequent_indent=INDENT)
-    lines += [
+    if report.series:
+        lines += _load_tables(report, settings)
+    if report.figures:
+        lines += ["", f"    Median (least - most) of {settings.rounds} rounds, or the one value that it has:", ""]
+        lines += [_figure(figure) for figure in report.figures]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(report: Report, settings: Settings) -> dict[str, Any]:
+    """Return everything that was measured, the single rounds included."""
+    return {
+        "title": report.title,
+        "notes": [" ".join(note.split()) for note in report.notes],
+        "settings": asdict(settings),
+        "errors": report.errors,
+        "ratios": {ratio.name: asdict(ratio.spread) for ratio in report.ratios},
+        "figures": {f"{figure.name}, {figure.unit}": asdict(figure.spread) for figure in report.figures},
+        "rounds": {series.subject.name: [_sample(sample) for sample in series.samples] for series in report.series},
+    }
+
+
+def _load_tables(report: Report, settings: Settings) -> list[str]:
+    lines = [
         "",
         f"    Median (least - most) of {settings.rounds} interleaved rounds of {settings.seconds:g} s each:",
         "",
@@ -58,19 +91,7 @@ def as_text(report: Report, settings: Settings) -> str:
         "",
         f"    Noise: other work took {others.median:.0%} of the CPU time of a round (at most {others.most:.0%}).",
     ]
-    return "\n".join(lines) + "\n"
-
-
-def as_json(report: Report, settings: Settings) -> dict[str, Any]:
-    """Return everything that was measured, the single rounds included."""
-    return {
-        "title": report.title,
-        "notes": [" ".join(note.split()) for note in report.notes],
-        "settings": asdict(settings),
-        "errors": report.errors,
-        "ratios": {ratio.name: asdict(ratio.spread) for ratio in report.ratios},
-        "rounds": {series.subject.name: [_sample(sample) for sample in series.samples] for series in report.series},
-    }
+    return lines
 
 
 def _row(series: Series) -> str:
@@ -78,6 +99,13 @@ def _row(series: Series) -> str:
     p50 = _spread(series.spread(lambda sample: sample.figures.p50_ms), ".1f")
     p99 = _spread(series.spread(lambda sample: sample.figures.p99_ms), ".1f")
     return f"    {series.subject.name:<{NAME_WIDTH}} {rate:<23} {p50:<18} {p99:<18} {series.errors}"
+
+
+def _figure(figure: Figure) -> str:
+    spread = figure.spread
+    constant = spread.least == spread.most
+    value = f"{spread.median:{figure.form}}" if constant else _spread(spread, figure.form)
+    return f"    {figure.name:<48} {value} {figure.unit}"
 
 
 def _cpu_row(series: Series) -> str:

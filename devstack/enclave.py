@@ -47,16 +47,20 @@ class Enclave:
         """The root that signs this host's documents."""
         return self._folder / "pki" / "root.pem"
 
-    def connect(self) -> socket.socket:
-        """Return a connection to the worker's vsock port."""
+    def connect(self, port: int | None = None) -> socket.socket:
+        """Return a connection to the worker's vsock port, or to another one.
+
+        Raises ConnectionRefusedError: nobody listens there.
+        """
+        port = self._port if port is None else port
         sock = connect(self._folder / "run" / "enclave.vsock", timeout=CALL_SECONDS)
-        sock.sendall(b"CONNECT %d\n" % self._port)
+        sock.sendall(b"CONNECT %d\n" % port)
         line = b""
         while not line.endswith(b"\n"):
             byte = sock.recv(1)
             if not byte:
                 sock.close()
-                raise ConnectionRefusedError(f"nobody listens on port {self._port}")
+                raise ConnectionRefusedError(f"nobody listens on port {port}")
             line += byte
         return sock
 

@@ -4,7 +4,7 @@ measure FILE                               PCR0, 1, 2 (and 8) as JSON
 ramdisk TREE OUTPUT                        a directory as a cpio archive
 build KERNEL_FOLDER RAMDISK... -o FILE     an image: the folder's kernel and /init, then these ramdisks
 record FILE --service NAME ...             the measurements file of an image
-check FILE PCRS_TOML RELEASE               whether an image measures to a release
+check FILE PCRS_TOML COMMIT                whether an image measures to the release of a commit
 """
 
 import argparse
@@ -69,8 +69,8 @@ def _record(options: argparse.Namespace) -> str:
 
 def _check(options: argparse.Namespace) -> str:
     measurements = measure(layout.read(options.file.read_bytes())).in_hex()
-    record.check_release(measurements, options.pcrs.read_text(encoding="utf-8"), options.release)
-    return f"{options.file} measures to release {options.release}"
+    record.check_release(measurements, options.pcrs.read_text(encoding="utf-8"), options.commit)
+    return f"{options.file} measures to release {options.commit}"
 
 
 COMMANDS = {"measure": _measure, "ramdisk": _ramdisk, "build": _build, "record": _record, "check": _check}
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "record", "file", "packages")
     for name in ("service", "commit", "base"):
         command.add_argument(f"--{name}", required=True)
-    _command(commands, "check", "file", "pcrs").add_argument("release")
+    _command(commands, "check", "file", "pcrs").add_argument("commit")
     return parser
 
 

@@ -38,30 +38,33 @@ def as_text(measurements: dict[str, Any]) -> str:
     return json.dumps(measurements, indent=2) + "\n"
 
 
-def check_release(measurements: dict[str, str], toml: str, release: str) -> None:
-    """Compare PCR0, 1 and 2 with `[releases."VERSION"]` of a services/NAME.pcrs.toml.
+def check_release(measurements: dict[str, str], toml: str, commit: str) -> None:
+    """Compare PCR0, 1 and 2 with the `[[releases]]` entry of this commit in a services/NAME.pcrs.toml.
+
+    The file is the verifier's policy (VERIFICATION.md, "Policy files"), which checks the rest of it.
 
     Raises:
-        BadInput: the file does not name this release, or a register differs.
+        BadInput: the file does not have exactly one release of this commit, or a register differs.
     """
-    pinned = _release(toml, release)
+    pinned = _release(toml, commit)
     for name in PINNED:
         value = pinned[name.lower()]
         if not isinstance(value, str) or not _PCR.fullmatch(value) or value == "0" * 96:
-            raise BadInput(f"release {release}: {name.lower()} is no measurement: {value!r}")
+            raise BadInput(f"release {commit}: {name.lower()} is no measurement: {value!r}")
         if measurements.get(name) != value:
-            raise BadInput(f"release {release} has {name} {value}, this image {measurements.get(name)}")
+            raise BadInput(f"release {commit} has {name} {value}, this image {measurements.get(name)}")
 
 
-def _release(toml: str, release: str) -> dict[str, object]:
+def _release(toml: str, commit: str) -> dict[str, object]:
     try:
         releases = tomllib.loads(toml).get("releases")
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"the file of releases is not TOML: {error}") from error
-    pinned = releases.get(release) if isinstance(releases, dict) else None
-    if not isinstance(pinned, dict) or not pinned.keys() >= {name.lower() for name in PINNED}:
-        raise BadInput(f"no release {release!r} with pcr0, pcr1 and pcr2")
-    return pinned
+    tables = [each for each in releases if isinstance(each, dict)] if isinstance(releases, list) else []
+    found = [each for each in tables if each.get("commit") == commit]
+    if len(found) != 1 or not found[0].keys() >= {name.lower() for name in PINNED}:
+        raise BadInput(f"{len(found)} releases of commit {commit!r}, expected one, with pcr0, pcr1 and pcr2")
+    return found[0]
 
 
 def _sections(image: Eif) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def test_every_service_of_the_folder_is_served_in_the_order_of_its_file_name() -
 
 def test_the_measurements_of_releases_beside_the_manifests_are_no_services(tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text(service_toml("one", cid=18, host="api.stripe.com"))
-    (tmp_path / "one.pcrs.toml").write_text('[releases."1.0"]\n')
+    (tmp_path / "one.pcrs.toml").write_text('[[releases]]\ncommit = "c0ffee"\n')
     assert [manifest.name for manifest in from_environment({}, services=tmp_path).manifests] == ["one"]
 
 

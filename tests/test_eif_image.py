@@ -15,6 +15,7 @@ from eif.errors import BadInput
 from eif.layout import Kind, read
 from eif.measure import measure
 from tests.eif_kit import image, members
+from tytle_verifier import load_policy
 
 ROOT = Path(__file__).parent.parent
 MEASURED = measure(read(image())).in_hex()
@@ -27,9 +28,12 @@ def emulated(tmp_path: Path) -> Path:
     return tmp_path
 
 
+COMMIT = "c0ffee" + "0" * 34
+
+
 def pcrs_toml(**changed: str) -> str:
-    values = {name.lower(): value for name, value in MEASURED.items()} | changed
-    return '[releases."1.0"]\n' + "".join(f'{name} = "{value}"\n' for name, value in values.items())
+    values = {"commit": COMMIT, **{name.lower(): value for name, value in MEASURED.items()}} | changed
+    return 'service = "vies"\n[[releases]]\n' + "".join(f'{name} = "{value}"\n' for name, value in values.items())
 
 
 def test_an_emulated_hosts_kernel_brings_the_drivers_that_init_loads(emulated: Path) -> None:
@@ -114,24 +118,33 @@ def test_a_bad_file_is_reported_in_one_line_and_advice(tmp_path: Path, capsys: p
 def test_an_image_that_measures_to_its_release_passes(tmp_path: Path) -> None:
     (tmp_path / "a.eif").write_bytes(image())
     (tmp_path / "vies.pcrs.toml").write_text(pcrs_toml())
-    assert commands.main(["check", str(tmp_path / "a.eif"), str(tmp_path / "vies.pcrs.toml"), "1.0"]) == 0
+    assert commands.main(["check", str(tmp_path / "a.eif"), str(tmp_path / "vies.pcrs.toml"), COMMIT]) == 0
 
 
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("", "no release"),
-        ("releases = 1", "no release"),
+        ("", "0 releases of"),
+        ("releases = 1", "0 releases of"),
+        ("releases = [1]", "0 releases of"),
         ("not toml", "not TOML"),
-        ('[releases."1.0"]\npcr0 = "00"', "no release"),
+        (pcrs_toml(commit="1" * 40), "0 releases of"),
+        (pcrs_toml() + pcrs_toml().removeprefix('service = "vies"\n'), "2 releases of"),
+        (f'[[releases]]\ncommit = "{COMMIT}"\npcr0 = "00"', "expected one, with pcr0"),
         (pcrs_toml(pcr0="0" * 96), "no measurement"),
         (pcrs_toml(pcr1="ab"), "no measurement"),
-        (pcrs_toml(pcr2="ab" * 48), "release 1.0 has PCR2 abab"),
+        (pcrs_toml(pcr2="ab" * 48), "has PCR2 abab"),
     ],
 )
 def test_an_image_that_does_not_is_refused(toml: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        record.check_release(MEASURED, toml, "1.0")
+        record.check_release(MEASURED, toml, COMMIT)
+
+
+def test_the_file_of_releases_is_the_policy_that_the_verifier_loads() -> None:
+    (release,) = load_policy(pcrs_toml().encode()).releases
+    assert {f"PCR{index}": value.hex() for index, value in release.pcrs.items()} == MEASURED
+    record.check_release(MEASURED, pcrs_toml(), release.commit)
 
 
 def test_a_release_refuses_a_base_that_is_not_pinned_and_says_how_to_pin(tmp_path: Path) -> None:

@@ -43,8 +43,13 @@ EXAMPLE = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def section(title: str) -> str:
+    """Return what stands below a heading; the commands of "Where PCR0 comes from" are run by tests/e2e."""
+    return TEXT.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def wrapped(name: str, value: str) -> str:
@@ -121,7 +126,7 @@ def test_the_commands_by_hand_run_and_agree(tmp_path: Path) -> None:
         subprocess.run(
             ["sh", "-e", "-c", block], cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=True
         ).stdout
-        for block in blocks("sh")
+        for block in blocks("sh", section("By hand, with public tools"))
     ]
     taken, chain, signature, leaf, said, nonce = outputs
     root = inclusion.leaf_hash(kit.cbor(kit.statement()))

@@ -20,6 +20,7 @@ from tests.eif_kit import signature_section
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = ROOT / "build" / "images" / "vies" / "enclave.eif"
 MANIFEST = ROOT / "services" / "vies.toml"
+ENTRY = "opt/tytle/enclave_worker/__main__.py"  # where a test's program takes the worker's place
 
 FIGURES: list[str] = []
 
@@ -35,6 +36,12 @@ class Images:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in FIGURES:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def figures() -> list[str]:
+    """Lines for the end of the report. A fixture, since pytest loads this file under another name than an import."""
+    return FIGURES
 
 
 @pytest.fixture(scope="session", autouse=True)

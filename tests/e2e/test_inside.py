@@ -9,10 +9,9 @@ import pytest
 from devstack import nitro
 from devstack.enclave import Enclave
 from eif.init import DRIVERS, WORKER
-from tests.e2e.conftest import Images
+from tests.e2e.conftest import ENTRY, Images
 
 PROBE = Path(__file__).with_name("probe.py")
-ENTRY = "opt/tytle/enclave_worker/__main__.py"
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,11 @@ _VERSIONS = {TLS_1_2: ssl.TLSVersion.TLSv1_2, TLS_1_3: ssl.TLSVersion.TLSv1_3}
 
 
 class Servers:
-    """Starts servers on demand and ends them all with the `with` block."""
+    """Starts servers on demand and ends them all with the `with` block. Their certificates are for `host`."""
 
-    def __init__(self) -> None:
-        self.authority = Authority()
+    def __init__(self, *, authority: Authority | None = None, host: str = HOST) -> None:
+        self.authority = authority or Authority()
+        self._host = host
         self._running: dict[tuple[str, str], HostileServer] = {}
         self._stack = contextlib.ExitStack()
 
@@ -36,7 +37,7 @@ class Servers:
             return None
         if variant not in VARIANTS:
             raise KeyError(variant)
-        context = server_context(self.authority, HOST, variant=variant)
+        context = server_context(self.authority, self._host, variant=variant)
         if variant not in FIXED_VERSION:
             context.minimum_version = context.maximum_version = _VERSIONS[version]
         return context
