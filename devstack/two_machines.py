@@ -22,6 +22,7 @@ from devstack.relay import GuestPort, Relay
 
 BOOT_SECONDS = 90.0
 ATTEMPTS = 3  # the emulation hangs at times
+LISTENS = '"event": "listening"'  # the worker's log, on the console
 ENCLAVE = 1  # its place among the emulated host's processes: switch, enclave, parent
 
 
@@ -71,9 +72,15 @@ class TwoMachines:
         process.kill()
         process.wait()
 
-    def boot_enclave(self, image: Path | None = None) -> float:
-        """Boot the enclave's machine again, or another image; return the seconds until it listened."""
-        self._image = image or self._image
+    def run_image(self, image: Path) -> None:
+        """Have the enclave's machine run this image, as it may already do."""
+        if image != self._image or self._host.processes[ENCLAVE].poll() is not None:
+            self.kill_enclave()
+            self._image = image
+            self.boot_enclave()
+
+    def boot_enclave(self) -> float:
+        """Boot the enclave's machine again, after it was killed; return the seconds until it listened."""
         for left in reversed(range(ATTEMPTS)):
             began = time.monotonic()
             self._spawn_enclave()
@@ -124,6 +131,7 @@ class TwoMachines:
             boot_seconds=BOOT_SECONDS,
             attempts=ATTEMPTS,
             parent_initrd=self._initrd,
+            ready=LISTENS,
         )
         self._cleanup.callback(self._host.stop)
         try:
@@ -139,6 +147,7 @@ class TwoMachines:
 
     def _spawn_enclave(self) -> None:
         before = self._host.processes[ENCLAVE]
+        self._host.console.write_bytes(b"")
         command = list(before.args)
         command[command.index("-kernel") + 1] = self._image
         signing = {**os.environ, "QEMU_NSM_PKI": str(self._folder / "pki")}
