@@ -83,7 +83,9 @@ requirements:
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
 
+# A .venv that is a link belongs to another checkout: clearing it here would empty it there.
 $(VENV)/ready: requirements/dev.txt
+	[ ! -L $(VENV) ] || { echo "$(VENV) is a link: make it anew where it belongs, or remove the link" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed")'
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
 	$(PYTHON) -m venv --clear $(VENV)
