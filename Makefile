@@ -11,7 +11,7 @@ RELEASE ?=
 SECONDS ?= 60
 
 .PHONY: run serve test lint types unit verifier-alone web fuzz bench dev requirements clean help
-.PHONY: base image release-image verify-image parent-image e2e
+.PHONY: base image release-image verify-image parent-image booted e2e soak
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -61,10 +61,17 @@ verify-image:
 parent-image:
 	eif/parent build/images/parent.tar
 
-# Needs the emulated Nitro host in ../shared/nitro-qemu or $$NITRO_QEMU; says so, and passes, where there is none.
-e2e: $(VENV)/ready
+# These need the emulated Nitro host in ../shared/nitro-qemu or $$NITRO_QEMU; they say so, and pass, where there is none.
+# `make e2e soak` makes the images once for both.
+booted:
 	[ ! -e "$${NITRO_QEMU:-../shared/nitro-qemu}/nitro_host.py" ] || eif/image vies build/images/vies
+	[ ! -e "$${NITRO_QEMU:-../shared/nitro-qemu}/nitro_host.py" ] || eif/parent build/images/parent.tar
+
+e2e: $(VENV)/ready booted
 	$(BIN)/pytest -rs tests/e2e
+
+soak: $(VENV)/ready booted
+	$(BIN)/pytest -rs tests/e2e/soak.py
 
 dev: $(VENV)/ready
 	@echo "Ready. Activate it with: . $(BIN)/activate"
@@ -76,7 +83,9 @@ requirements:
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
 
+# A .venv that is a link belongs to another checkout: clearing it here would empty it there.
 $(VENV)/ready: requirements/dev.txt
+	[ ! -L $(VENV) ] || { echo "$(VENV) is a link: make it anew where it belongs, or remove the link" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed")'
 	[ ! -L $(VENV) ] || { echo "$(VENV) is a link: making it anew would empty what it leads to" >&2; exit 1; }
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
@@ -97,5 +106,6 @@ help:
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
-	@echo "make e2e    the image booted in an emulated Nitro host"
+	@echo "make e2e    the images booted in an emulated Nitro host, one machine and two"
+	@echo "make soak   2,000 requests through both machines, and what they leave behind in the worker (3 to 4 minutes)"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from devstack import nitro
-from devstack.relay import connect
+from devstack.relay import GuestPort, connect
 from eif.init import HEARTBEAT, HEARTBEAT_PORT, PARENT_CID
 from wire import frames, sockets
 
@@ -52,17 +52,8 @@ class Enclave:
 
         Raises ConnectionRefusedError: nobody listens there.
         """
-        port = self._port if port is None else port
-        sock = connect(self._folder / "run" / "enclave.vsock", timeout=CALL_SECONDS)
-        sock.sendall(b"CONNECT %d\n" % port)
-        line = b""
-        while not line.endswith(b"\n"):
-            byte = sock.recv(1)
-            if not byte:
-                sock.close()
-                raise ConnectionRefusedError(f"nobody listens on port {port}")
-            line += byte
-        return sock
+        chosen = self._port if port is None else port
+        return connect(GuestPort(path=self._folder / "run" / "enclave.vsock", port=chosen), timeout=CALL_SECONDS)
 
     def ask(self, message: Mapping[str, object]) -> dict[str, Any]:
         """Send one message on a new connection and return the reply."""

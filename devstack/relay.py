@@ -11,10 +11,22 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-Endpoint = Path | tuple[str, int]  # a unix socket's path, or a host and a port
+from wire.addresses import VsockAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestPort:
+    """A vsock port of a virtual machine, reached through the unix socket that its host has for it."""
+
+    path: Path
+    port: int
+
+
+Endpoint = Path | tuple[str, int] | VsockAddress | GuestPort  # Path: a unix socket; tuple: a host and a port
 
 MAX_CONNECTIONS = 64
 CHUNK_BYTES = 16 * 1024
@@ -57,7 +69,7 @@ class Relay:
         """
         if self._listener is None:
             raise RuntimeError("the relay is not started")
-        if isinstance(self._listen, Path):
+        if not isinstance(self._listen, tuple):
             return self._listen
         host, port = self._listener.getsockname()[:2]
         return str(host), int(port)
@@ -157,35 +169,66 @@ class Relay:
 
 
 def connect(endpoint: Endpoint, *, timeout: float) -> socket.socket:
-    """Connects to a unix path or to a host and port; the timeout (seconds) stays set. Raises: OSError."""
-    if not isinstance(endpoint, Path):
+    """Connects; the timeout (seconds) stays set. Raises: OSError."""
+    if isinstance(endpoint, tuple):
         return socket.create_connection(endpoint, timeout=timeout)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _new_socket(endpoint)
     try:
         sock.settimeout(timeout)
-        sock.connect(str(endpoint))
+        match endpoint:
+            case Path():
+                sock.connect(str(endpoint))
+            case VsockAddress():
+                sock.connect((endpoint.cid, endpoint.port))
+            case GuestPort():
+                sock.connect(str(endpoint.path))
+                _ask_for(sock, endpoint.port)
     except OSError:
         sock.close()
         raise
     return sock
 
 
+def _ask_for(sock: socket.socket, port: int) -> None:
+    """Does the handshake of Firecracker and vhost-device-vsock: `CONNECT port`, answered by `OK` and a number."""
+    sock.sendall(b"CONNECT %d\n" % port)
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = sock.recv(1)
+        if not byte:
+            raise ConnectionRefusedError(f"nobody listens on port {port}")
+        line += byte
+
+
 def _listening(endpoint: Endpoint) -> socket.socket:
-    if isinstance(endpoint, Path):
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        address: str | tuple[str, int] = str(endpoint)
-    else:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        address = endpoint
+    listener = _new_socket(endpoint)
     try:
-        listener.bind(address)
+        match endpoint:
+            case Path():
+                listener.bind(str(endpoint))
+            case VsockAddress():
+                listener.bind((endpoint.cid, endpoint.port))
+            case tuple():
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(endpoint)
+            case GuestPort():
+                raise ValueError("a virtual machine's port is its own to listen on")
         listener.listen(128)
-    except OSError:
+    except (OSError, ValueError):
         listener.close()
         raise
     listener.settimeout(POLL_S)
     return listener
+
+
+def _new_socket(endpoint: Endpoint) -> socket.socket:
+    match endpoint:
+        case VsockAddress():
+            return socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        case Path() | GuestPort():
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        case tuple():
+            return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -20,11 +20,10 @@ from typing import Self
 import requests
 
 from app.config import SERVICES
-from devstack.hmrc import Hmrc
+from devstack.handlers import HANDLERS
 from devstack.relay import Endpoint, Relay
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler, UpstreamServer
-from devstack.vies import Vies
 from devstack.worker import NSM_ROOT, ROOTS, relay_path, socket_path
 from policy import manifest
 
@@ -32,8 +31,6 @@ ROOT = Path(__file__).parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 20.0
 MAX_CONNECTIONS = 256
-
-HANDLERS: Mapping[str, type[Vies] | type[Hmrc]] = {"ec.europa.eu": Vies, "api.service.hmrc.gov.uk": Hmrc}
 
 
 class Stack:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import ssl
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,34 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from devstack.tls_identity import ServerIdentity
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 CA_LIFETIME = dt.timedelta(days=30)
 LEAF_LIFETIME = dt.timedelta(days=7)
 CLOCK_SKEW = dt.timedelta(hours=1)  # a laptop's clock against a container's
-
-GOOD_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerIdentity:
-    """A certificate chain and its key, PEM, leaf first. `certificate` is the leaf in DER."""
-
-    chain_pem: bytes
-    key_pem: bytes
-    certificate: bytes
-
-    def context(self) -> ssl.SSLContext:
-        """Returns a server context for TLS 1.2 and 1.3 with ECDHE and AEAD suites, no ALPN."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(GOOD_CIPHERS)
-        with tempfile.TemporaryDirectory(prefix="devstack-tls-") as directory:
-            chain, key = Path(directory, "chain.pem"), Path(directory, "key.pem")
-            chain.write_bytes(self.chain_pem)
-            key.write_bytes(self.key_pem)
-            context.load_cert_chain(chain, key)
-        return context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from devstack.tls_pki import Authority
+from devstack.tls_identity import Issuer
 
 MAX_BODY_BYTES = 256 * 1024
 IDLE_TIMEOUT_S = 30.0
@@ -60,7 +60,7 @@ class UpstreamServer:
     `requests` and `connections` count what arrived, for tests.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], *, authority: Authority | None, port: int = 0) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], *, authority: Issuer | None, port: int = 0) -> None:
         if not handlers:
             raise ValueError("an upstream without handlers would answer nothing")
         self._server = _Server(dict(handlers), authority, port)
@@ -108,7 +108,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, handlers: dict[str, Handler], authority: Authority | None, port: int) -> None:
+    def __init__(self, handlers: dict[str, Handler], authority: Issuer | None, port: int) -> None:
         self.handlers = handlers
         self.requests: list[Request] = []
         self.connections = 0
@@ -162,7 +162,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def _context(authority: Authority, hosts: Mapping[str, Handler]) -> ssl.SSLContext:
+def _context(authority: Issuer, hosts: Mapping[str, Handler]) -> ssl.SSLContext:
     contexts = {host: authority.issue(host).context() for host in hosts}
 
     def choose(sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.relay import Relay, connect
+from devstack.relay import GuestPort, Relay, connect
 from tests.hostile.actions import Cut
 from tests.hostile.case import HELLO, TLS_1_3, reply
 from tests.hostile.servers import HOST, Servers
@@ -215,3 +215,42 @@ def test_a_relay_starts_once_and_has_an_address_then() -> None:
 def test_a_relay_without_a_place_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Relay(("127.0.0.1", 1), max_connections=0)
+
+
+def _switch(folder: Path, *, port: int, answers: bytes) -> tuple[GuestPort, socket.socket, threading.Thread]:
+    """A virtual machine's unix socket that reads one line for `port` and answers; then it echoes, if it has."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(folder / "guest"))
+    listener.listen()
+
+    def serve() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            if sock.recv(64) == b"CONNECT %d\n" % port:
+                sock.sendall(answers)
+                if answers:
+                    _echo(sock)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return GuestPort(path=folder / "guest", port=port), listener, thread
+
+
+def test_a_port_of_a_virtual_machine_is_reached_through_its_hosts_socket(tmp_path: Path) -> None:
+    guest, listener, thread = _switch(tmp_path, port=5001, answers=b"OK 1073741825\nfirst")
+    with listener, Relay(guest) as relay, relay.dial(5) as sock:
+        _send_all(sock, REQUEST)
+        assert _read_all(sock) == b"first" + REQUEST
+    thread.join()
+
+
+def test_a_port_of_a_virtual_machine_that_nobody_listens_on_is_a_refused_connection(tmp_path: Path) -> None:
+    guest, listener, thread = _switch(tmp_path, port=5001, answers=b"")
+    with listener, pytest.raises(ConnectionRefusedError, match="nobody listens on port 5001"):
+        connect(guest, timeout=5)
+    thread.join()
+
+
+def test_a_port_of_a_virtual_machine_cannot_be_listened_on(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="its own to listen on"):
+        Relay(("127.0.0.1", 1), listen=GuestPort(path=tmp_path / "guest", port=5001)).start()

@@ -6,30 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from devstack import nitro
+from devstack import nitro, parent_vm
 from devstack.enclave import Enclave
 from devstack.relay import Relay
 from devstack.tls_pki import Authority
+from devstack.two_machines import TwoMachines
 from devstack.upstream import UpstreamServer
 from devstack.vies import Vies
 from eif import layout
 from eif.build import join
 from policy import manifest
+from tests.e2e.figures import FIGURES
 from tests.eif_kit import signature_section
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = ROOT / "build" / "images" / "vies" / "enclave.eif"
+PARENT = ROOT / "build" / "images" / "parent.tar"
 MANIFEST = ROOT / "services" / "vies.toml"
 ENTRY = "opt/tytle/enclave_worker/__main__.py"  # where a test's program takes the worker's place
-
-FIGURES: list[str] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Files: what would be shipped, and the same with one more root, and signed (PCR8; the host does not verify)."""
+    """Files: what would be shipped; the same with one more root; and that signed (PCR8; the host does not verify)."""
 
     production: Path
+    test_unsigned: Path
     test: Path
 
 
@@ -48,8 +50,8 @@ def figures() -> list[str]:
 def _needs_the_emulated_host() -> None:
     if nitro.emulator() is None:
         pytest.skip("NO ENCLAVE WAS BOOTED: the emulated Nitro host is not here; set $NITRO_QEMU to its folder")
-    if not IMAGE.is_file():
-        pytest.fail(f"{IMAGE} is missing: run `make image SERVICE=vies` first, or `make e2e`")
+    if not IMAGE.is_file() or not PARENT.is_file():
+        pytest.fail("there are no images in build/: run `make image SERVICE=vies parent-image` first, or `make e2e`")
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +61,30 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def images(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Images:
-    test = tmp_path_factory.mktemp("image") / "vies-with-test-root.eif"
-    image = layout.read(nitro.with_roots(IMAGE.read_bytes(), authority.roots_pem))
+    folder = tmp_path_factory.mktemp("image")
+    unsigned, test = folder / "vies-with-test-root.eif", folder / "vies-with-test-root-signed.eif"
+    unsigned.write_bytes(nitro.with_roots(IMAGE.read_bytes(), authority.roots_pem))
+    image = layout.read(unsigned.read_bytes())
     signature = layout.Section(kind=layout.Kind.SIGNATURE, data=signature_section(authority.roots_pem.encode("ascii")))
     test.write_bytes(join([*image.sections, signature]))
-    return Images(production=IMAGE, test=test)
+    return Images(production=IMAGE, test_unsigned=unsigned, test=test)
+
+
+@pytest.fixture(scope="module")
+def machines(images: Images, parent_initrd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoMachines]:
+    with TwoMachines(images.test, parent_initrd, tmp_path_factory.mktemp("machines")) as running:
+        FIGURES.append(f"two machines, boot until the parent was healthy {running.boot_seconds:.1f} s")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def parent_initrd(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    initrd = tmp_path_factory.mktemp("parent") / "initrd.cpio"
+    service = manifest.load(MANIFEST.read_bytes())
+    emulator = nitro.emulator()
+    assert emulator is not None
+    initrd.write_bytes(parent_vm.initrd(PARENT, emulator / "kernel", service, authority))
+    return initrd
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import tytle_verifier
 from devstack.enclave import Enclave
 from eif.measure import Measurements
 from policy import manifest
+from policy.manifest import Manifest
 from tests.e2e.conftest import MANIFEST, Images
 from tests.e2e.test_boot import CALL, measured
 from tytle_verifier import ChainError, MeasurementError, Policy, Release, TestPkiRoot
@@ -21,12 +22,12 @@ POLICY = manifest.load(MANIFEST.read_bytes())
 SENT = json.dumps({**CALL, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
 
 
-def pinned(image: Measurements) -> Policy:
-    manifest_register = hashlib.sha384(bytes(48) + POLICY.digest).digest()
+def pinned(image: Measurements, service: Manifest = POLICY) -> Policy:
+    manifest_register = hashlib.sha384(bytes(48) + service.digest).digest()
     return Policy(
-        service=POLICY.name,
+        service=service.name,
         releases=(
-            Release(commit="0" * 40, pcrs={0: image.pcr0, 1: image.pcr1, 2: image.pcr2}, manifest=POLICY.digest),
+            Release(commit="0" * 40, pcrs={0: image.pcr0, 1: image.pcr1, 2: image.pcr2}, manifest=service.digest),
         ),
         pcrs={8: frozenset({image.pcr8 or bytes(48)}), 16: frozenset({manifest_register})},
         require_challenge=True,
