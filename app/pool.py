@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from wire import frames, messages, sockets
 from wire.addresses import Address
-from wire.errors import PeerLost, WireError
+from wire.errors import DeadlinePassed, PeerLost, WireError
 
 MAX_IDLE_SECONDS = 60.0  # half of what the worker grants: the parent is the one to close
 MAX_WAIT_SECONDS = 5.0  # for a place, when every connection is in use
@@ -102,6 +102,7 @@ class EnclavePool:
             try:
                 return self._exchange(connection, frame, deadline)
             except PeerLost as exc:
+                self.close()  # the others lead to the same enclave, which is probably gone
                 if exc.delivered:
                     raise
         try:
@@ -117,7 +118,7 @@ class EnclavePool:
         except WireError:
             connection.close()
             raise
-        self._give(connection)
+        self._give(connection, deadline)
         return payload
 
     def _take(self) -> _Connection | None:
@@ -128,9 +129,9 @@ class EnclavePool:
             self._keeps = None
         return None
 
-    def _give(self, connection: _Connection) -> None:
+    def _give(self, connection: _Connection, deadline: float) -> None:
         if self._keeps is None and connection.is_quiet():
-            self._keeps = _answers_again(connection)
+            self._keeps = _answers_again(connection, min(deadline, time.monotonic() + PROBE_SECONDS))
         if not self._keeps:
             connection.close()
             return
@@ -143,10 +144,12 @@ class EnclavePool:
             return self._idle.pop() if self._idle else None
 
 
-def _answers_again(connection: _Connection) -> bool:
-    """Whether the worker serves a second frame on a connection, found out with a ping, once per worker."""
+def _answers_again(connection: _Connection, deadline: float) -> bool | None:
+    """Whether the worker serves a second frame on a connection, found out with a ping; None when it was too slow."""
     try:
-        return is_pong(connection.exchange(frames.encode(messages.PING), deadline=time.monotonic() + PROBE_SECONDS))
+        return is_pong(connection.exchange(frames.encode(messages.PING), deadline=deadline))
+    except DeadlinePassed:
+        return None
     except WireError:
         return False
 

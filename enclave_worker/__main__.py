@@ -70,7 +70,14 @@ def serve(server: FrameServer, log: Log) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    thread = threading.Thread(target=server.serve_forever, name="accept")
+
+    def accept() -> None:
+        try:
+            server.serve_forever()
+        finally:
+            stopping.set()  # a worker that no longer accepts must end, and the enclave with it
+
+    thread = threading.Thread(target=accept, name="accept")
     thread.start()
     log.event("listening")
     stopping.wait()

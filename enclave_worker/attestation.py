@@ -42,10 +42,15 @@ class _Job:
 
 
 class Place:
-    """A place in the queue, given back on exit whatever happens. At most one document per place."""
+    """A place in the queue, for at most one document.
+
+    Given back when the NSM has done, or skipped, the work; on exit where none was asked for. A caller whose time is
+    over leaves its place taken until then: what the NSM has still to do is what counts.
+    """
 
     def __init__(self, attestor: "Attestor") -> None:
         self._attestor = attestor
+        self._used = False
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +58,8 @@ class Place:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._attestor.give_back()
+        if not self._used:
+            self._attestor.give_back()
 
     def attest(self, *, nonce: bytes | None, user_data: bytes, deadline: float) -> Attested:
         """Return a document that binds `nonce` and `user_data`. `deadline` is an instant on `time.monotonic()`.
@@ -61,6 +67,9 @@ class Place:
         Raises:
             AttestationFailed: see there.
         """
+        if self._used:
+            raise ValueError("a place is good for one document")
+        self._used = True
         return self._attestor.attest(nonce=nonce, user_data=user_data, deadline=deadline)
 
 
@@ -107,8 +116,11 @@ class Attestor:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if job.future.set_running_or_notify_cancel():
-                self._answer(job)
+            try:
+                if job.future.set_running_or_notify_cancel():
+                    self._answer(job)
+            finally:
+                self.give_back()
 
     def _answer(self, job: _Job) -> None:
         try:

@@ -1,8 +1,8 @@
 """One attested fetch, from the parent's call to the reply: policy, place in the queue, upstream, statement, NSM.
 
 The order is the point. What the policy refuses costs nothing and is not attested. A place at the NSM is taken before
-the upstream is asked. A fetch that fails is attested too, so that an outage cannot be invented by the parent. An answer
-that could not be attested is not handed out.
+the upstream is asked. A fetch that fails is attested too, as the enclave saw it: the parent cannot make one up without
+really withholding bytes. An answer that could not be attested is not handed out.
 """
 
 import itertools
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from enclave_worker import legacy, reply, statement
 from enclave_worker.attestation import AttestationFailed, Attestor, Place, QueueFull
+from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
 from enclave_worker.log import Log
 from enclave_worker.statement import Circumstances, Identity
 from enclave_worker.upstream.client import Client
@@ -76,6 +77,9 @@ class Fetcher:
         attested = place.attest(
             nonce=bytes.fromhex(nonce), user_data=statement.user_data(statement.leaf_hash(said)), deadline=deadline
         )
+        drift = self.clock_ms() - attested.fields.timestamp_ms
+        if abs(drift) > MAX_CLOCK_DIFFERENCE_MS:  # a statement with a wrong time is worth nothing to a verifier
+            raise AttestationFailed(f"the enclave's clock differs by {drift} ms from the NSM's")
         evidence = reply.Evidence(
             attestation_id=f"enc-{uuid.uuid4()}",
             statement=said,

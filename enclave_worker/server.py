@@ -22,7 +22,6 @@ from wire.errors import DeadlinePassed, FrameError, PeerLost
 DEFAULT_CONNECTIONS = 512
 IDLE_SECONDS = 120.0  # longer than the parent keeps an idle connection, so that the parent is the one to close
 FRAME_SECONDS = 30.0  # from the first byte of a frame to its last, and for a reply to be taken
-VSOCK_BACKLOG = 128
 
 
 class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
@@ -59,9 +58,9 @@ class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
         """Accept one connection."""
         return self._listener.accept()
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+    def verify_request(self, request: Any, client_address: Any) -> bool:
         """Turn away vsock peers other than the parent. On a unix socket the file's mode decides, on TCP loopback."""
-        return bool(request.family != socket.AF_VSOCK or request.getpeername()[0] == PARENT_CID)
+        return bool(request.family != socket.AF_VSOCK or client_address[0] == PARENT_CID)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give the connection a thread, or turn it away when all are taken."""

@@ -26,7 +26,7 @@ from nsm.client import Exchange
 from policy.manifest import Manifest
 from wire import messages
 from wire.errors import MessageError
-from wire.messages import Call, IdentityQuestion, Ping
+from wire.messages import CALL_FIELDS, Call, IdentityQuestion, Ping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Worker:
         try:
             request = messages.decode_request(payload)
         except MessageError as exc:
-            self._log.event("bad message", field=exc.field)
+            self._log.event("bad message", field=exc.field if exc.field in CALL_FIELDS else "")
             return reply.refusal(400, str(exc))
         match request:
             case Ping():

@@ -16,7 +16,7 @@ from policy.headers import is_secret
 from policy.rules import Allowed
 
 MAX_IDLE_SECONDS = 20.0  # below the keep-alive of common servers and load balancers (nginx 75 s, AWS ALB 60 s)
-MAX_IDLE_CONNECTIONS = 128  # per worker; the oldest goes first
+MAX_IDLE_CONNECTIONS = 32  # per worker, the oldest goes first; each holds one of the vsock-proxy's places
 
 Key = tuple[str, bytes]
 
@@ -42,6 +42,7 @@ class Pool:
 
     def take(self, key: Key) -> Connection | None:
         """Return an idle connection that is still good, the one used last first, or None."""
+        self._drop_expired()
         while (connection := self._pop(key)) is not None:
             if time.monotonic() - connection.idle_since < self._max_idle_seconds and connection.is_quiet():
                 return connection
@@ -66,6 +67,20 @@ class Pool:
             self._idle.clear()
             self._count = 0
         for connection in connections:
+            connection.close()
+
+    def _drop_expired(self) -> None:
+        """Close what nobody came back for, whatever its key: it holds places at the proxy that others need."""
+        oldest = time.monotonic() - self._max_idle_seconds
+        expired: list[Connection] = []
+        with self._lock:
+            for key, queue in list(self._idle.items()):
+                while queue and queue[0].idle_since < oldest:
+                    expired.append(queue.popleft())
+                if not queue:
+                    del self._idle[key]
+            self._count -= len(expired)
+        for connection in expired:
             connection.close()
 
     def _pop(self, key: Key) -> Connection | None:
