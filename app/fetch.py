@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from app import relay
 from app.config import MAX_REQUEST_BYTES
@@ -59,6 +59,8 @@ def _read_call() -> Call:
         call = messages.decode_call(_read_body())
         headers.check_method(call.method)
         headers.check_headers(call.headers)
+    except (OSError, ClientDisconnected) as exc:
+        raise _cut_short(exc) from exc
     except ParseException as exc:
         raise ApiError(400, "bad_request", "The body's chunks are malformed") from exc
     except MessageError as exc:
@@ -68,6 +70,13 @@ def _read_call() -> Call:
     if call.id is not None:
         g.request_id = call.id
     return replace(call, id=g.request_id)
+
+
+def _cut_short(error: Exception) -> ApiError:
+    """Return the answer to a request without its end: silence (gunicorn_worker.SILENCE_SECONDS) or a lost caller."""
+    if isinstance(error, BlockingIOError) or isinstance(error.__context__, BlockingIOError):
+        return ApiError(408, "request_timeout", "The rest of the request did not come")
+    return ApiError(400, "bad_request", "The request was cut short")
 
 
 def _read_body() -> bytes:

@@ -45,6 +45,7 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={
             "doctor.py": "subprocess",
+            "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
     ),

@@ -99,3 +99,22 @@ def test_closing_finishes_what_is_queued() -> None:
     for thread in threads:
         thread.join()
     assert sorted(result or b"" for result in results) == [b"\0", b"\1", b"\2", b"\3"]
+
+
+def test_a_place_stays_taken_while_the_nsm_still_has_its_work() -> None:
+    release = threading.Event()
+    nsm = SoftNsm()
+
+    def exchange(request: bytes) -> bytes:
+        release.wait(5)
+        return nsm.exchange(request)
+
+    attestor = Attestor(exchange, places=1)
+    with attestor.reserve() as place, pytest.raises(AttestationFailed):
+        place.attest(nonce=None, user_data=b"u", deadline=time.monotonic() + 0.1)
+    with pytest.raises(QueueFull):  # the caller is gone, the work is not
+        attestor.reserve()
+    release.set()
+    attestor.close()
+    with attestor.reserve():
+        pass
