@@ -110,8 +110,6 @@ class Policy:
             if not values:
                 raise PolicyError(f"the allow-set of PCR{index} is empty")
             _check_pcrs(index, values)
-            if not all(map(any, values)):
-                raise PolicyError(f"the allow-set of PCR{index} holds zero, the value of a register never used")
         given: tuple[object, ...] = (self.methods, self.urls)
         if any(isinstance(each, str) for each in given):
             raise PolicyError("methods and urls are collections of texts, not one text")
