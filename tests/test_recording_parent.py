@@ -3,11 +3,14 @@
 Unsealed requests show that the recorder works: it finds all ten. Linux, and the right to read a process's memory.
 """
 
+import base64
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cbor2
 import pytest
 import requests
 
@@ -18,11 +21,15 @@ from tests.recording import memory
 from tests.recording.host import RecordingHost
 from tests.recording.search import Sighting, sightings
 from tests.recording.vault import HOST, Secrets, Vault
+from tests.sealing import Sealer
 from tytle_verifier import Policy, Release
 from tytle_verifier.adapter import AttestedAdapter, attest_only
 
+Ask = Callable[[int], None]  # sends that many requests, one after another
+
 CLIENTS = 10
 UNSEALED_REQUESTS = 200
+SEALED_REQUESTS = 1000
 IN_THE_REQUEST = {
     "bearer_token", "api_key", "other_header", "body_name", "body_number", "query_value", "path_value", "challenge",
 }  # fmt: skip
@@ -42,18 +49,18 @@ class Recording:
         return {sighting.record.partition("/")[0] for sighting in self.seen if sighting.secret == secret}
 
 
-def record(folder: Path, *, requests_wanted: int) -> Recording:
+def record(folder: Path, *, requests_wanted: int, sealed: bool) -> Recording:
     """Send requests, the half of them before and half after an instant when all clients wait and memory is dumped."""
     known = Secrets()
     vault = Vault(known)
     with RecordingHost(folder, vault) as host:
         _check_may_read(host)
-        adapter = _adapter(host, known)
+        ask = (_sealed if sealed else _unsealed)(host, known)
         each = requests_wanted // 2 // CLIENTS
         vault.go_on.set()
-        in_threads(CLIENTS, lambda _: ask(adapter, known, each))
+        in_threads(CLIENTS, lambda _: ask(each))
         vault.go_on.clear()
-        held = threading.Thread(target=in_threads, args=(CLIENTS, lambda _: ask(adapter, known, each)))
+        held = threading.Thread(target=in_threads, args=(CLIENTS, lambda _: ask(each)))
         held.start()
         for _ in range(CLIENTS):
             assert vault.waiting.acquire(timeout=20)
@@ -65,19 +72,44 @@ def record(folder: Path, *, requests_wanted: int) -> Recording:
     return Recording(secrets=known, requests=vault.answered, memory_bytes=memory_bytes, seen=seen)
 
 
-def ask(adapter: AttestedAdapter, known: Secrets, times: int) -> None:
-    with attest_only(requests.Session(), {f"https://{HOST}/": adapter}) as session:
-        for _ in range(times):
-            answer = session.post(known.url, headers=known.headers, data=known.body, timeout=60)
-            assert answer.json()["name"] == known.answer_name
-            assert answer.headers["X-Receipt"] == known.answer_header
-
-
-def _adapter(host: RecordingHost, known: Secrets) -> AttestedAdapter:
+def _unsealed(host: RecordingHost, known: Secrets) -> Ask:
     release = Release(commit=commands.NO_COMMIT, pcrs=IMAGE, manifest=host.stack.manifest.digest)
     policy = Policy(service=host.service, releases=(release,), urls=(f"https://{HOST}/*",), methods=frozenset({"POST"}))
     root = commands.root_of(host.stack)
-    return AttestedAdapter(parent=host.url, policy=policy, root=root, random=lambda _: known.challenge)
+    adapter = AttestedAdapter(parent=host.url, policy=policy, root=root, random=lambda _: known.challenge)
+
+    def ask(times: int) -> None:
+        with attest_only(requests.Session(), {f"https://{HOST}/": adapter}) as session:
+            for _ in range(times):
+                answer = session.post(known.url, headers=known.headers, data=known.body, timeout=60)
+                assert answer.json()["name"] == known.answer_name
+                assert answer.headers["X-Receipt"] == known.answer_header
+
+    return ask
+
+
+def _sealed(host: RecordingHost, known: Secrets) -> Ask:
+    reply = requests.get(f"{host.url}/enclaves/{host.service}/identity", timeout=20).json()
+    key = cbor2.loads(base64.b64decode(reply["identity"]))["sealing"]["key"]
+    call = {
+        "url": known.url,
+        "method": "POST",
+        "headers": known.headers,
+        "body": known.body.decode(),
+        "challenge": known.challenge_text,
+    }
+
+    def ask(times: int) -> None:
+        with requests.Session() as session:
+            for _ in range(times):
+                client = Sealer(key=key, service=host.service)
+                sealed = base64.b64encode(client.seal(call)).decode()
+                body = {"service": host.service, "keyId": client.key_id.hex(), "sealed": sealed}
+                answer = client.open(session.post(f"{host.url}/attest/sealed", json=body, timeout=60).content)
+                assert known.answer_name in answer["rawBody"]
+                assert answer["headers"]["x-receipt"] == known.answer_header
+
+    return ask
 
 
 def _check_may_read(host: RecordingHost) -> None:
@@ -91,7 +123,18 @@ def _check_may_read(host: RecordingHost) -> None:
 
 @pytest.fixture(scope="module")
 def unsealed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    return record(tmp_path_factory.mktemp("unsealed"), requests_wanted=UNSEALED_REQUESTS)
+    return record(tmp_path_factory.mktemp("unsealed"), requests_wanted=UNSEALED_REQUESTS, sealed=False)
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return record(tmp_path_factory.mktemp("sealed"), requests_wanted=SEALED_REQUESTS, sealed=True)
+
+
+def test_after_a_thousand_sealed_requests_no_record_holds_a_secret(sealed: Recording) -> None:
+    assert sealed.requests == SEALED_REQUESTS
+    assert sealed.where("service") == {"http", "frames", "memory", "log"}
+    assert [sighting for sighting in sealed.seen if sighting.secret != "service"] == []
 
 
 def test_the_recorder_finds_all_ten_secrets_of_unsealed_requests(unsealed: Recording) -> None:
