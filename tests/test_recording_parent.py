@@ -3,14 +3,11 @@
 Unsealed requests show that the recorder works: it finds all ten. Linux, and the right to read a process's memory.
 """
 
-import base64
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cbor2
 import pytest
 import requests
 
@@ -21,11 +18,8 @@ from tests.recording import memory
 from tests.recording.host import RecordingHost
 from tests.recording.search import Sighting, sightings
 from tests.recording.vault import HOST, Secrets, Vault
-from tests.sealing import Sealer
 from tytle_verifier import Policy, Release
 from tytle_verifier.adapter import AttestedAdapter, attest_only
-
-Ask = Callable[[int], None]  # sends that many requests, one after another
 
 CLIENTS = 10
 UNSEALED_REQUESTS = 200
@@ -49,18 +43,33 @@ class Recording:
         return {sighting.record.partition("/")[0] for sighting in self.seen if sighting.secret == secret}
 
 
+class Challenges:
+    """What an adapter takes its challenges from: one for its first request, which also asks for the enclave's identity
+    and shows that question's challenge to the parent, and from then on the planted one."""
+
+    def __init__(self, planted: bytes) -> None:
+        self._planted = planted
+        self.first = True
+
+    def __call__(self, size: int) -> bytes:
+        return os.urandom(size) if self.first else self._planted
+
+
 def record(folder: Path, *, requests_wanted: int, sealed: bool) -> Recording:
     """Send requests, the half of them before and half after an instant when all clients wait and memory is dumped."""
     known = Secrets()
     vault = Vault(known)
+    challenges = Challenges(known.challenge)
     with RecordingHost(folder, vault) as host:
         _check_may_read(host)
-        ask = (_sealed if sealed else _unsealed)(host, known)
-        each = requests_wanted // 2 // CLIENTS
+        adapter = _adapter(host, challenges, sealed=sealed)
         vault.go_on.set()
-        in_threads(CLIENTS, lambda _: ask(each))
+        ask(adapter, known, 1)
+        challenges.first, vault.answered = False, 0
+        each = requests_wanted // 2 // CLIENTS
+        in_threads(CLIENTS, lambda _: ask(adapter, known, each))
         vault.go_on.clear()
-        held = threading.Thread(target=in_threads, args=(CLIENTS, lambda _: ask(each)))
+        held = threading.Thread(target=in_threads, args=(CLIENTS, lambda _: ask(adapter, known, each)))
         held.start()
         for _ in range(CLIENTS):
             assert vault.waiting.acquire(timeout=20)
@@ -72,44 +81,20 @@ def record(folder: Path, *, requests_wanted: int, sealed: bool) -> Recording:
     return Recording(secrets=known, requests=vault.answered, memory_bytes=memory_bytes, seen=seen)
 
 
-def _unsealed(host: RecordingHost, known: Secrets) -> Ask:
+def ask(adapter: AttestedAdapter, known: Secrets, times: int) -> None:
+    """Send the request that holds the secrets, and check that the answer came which holds the others."""
+    with attest_only(requests.Session(), {f"https://{HOST}/": adapter}) as session:
+        for _ in range(times):
+            answer = session.post(known.url, headers=known.headers, data=known.body, timeout=60)
+            assert answer.json()["name"] == known.answer_name
+            assert answer.headers["X-Receipt"] == known.answer_header
+
+
+def _adapter(host: RecordingHost, challenges: Challenges, *, sealed: bool) -> AttestedAdapter:
     release = Release(commit=commands.NO_COMMIT, pcrs=IMAGE, manifest=host.stack.manifest.digest)
     policy = Policy(service=host.service, releases=(release,), urls=(f"https://{HOST}/*",), methods=frozenset({"POST"}))
     root = commands.root_of(host.stack)
-    adapter = AttestedAdapter(parent=host.url, policy=policy, root=root, random=lambda _: known.challenge)
-
-    def ask(times: int) -> None:
-        with attest_only(requests.Session(), {f"https://{HOST}/": adapter}) as session:
-            for _ in range(times):
-                answer = session.post(known.url, headers=known.headers, data=known.body, timeout=60)
-                assert answer.json()["name"] == known.answer_name
-                assert answer.headers["X-Receipt"] == known.answer_header
-
-    return ask
-
-
-def _sealed(host: RecordingHost, known: Secrets) -> Ask:
-    reply = requests.get(f"{host.url}/enclaves/{host.service}/identity", timeout=20).json()
-    key = cbor2.loads(base64.b64decode(reply["identity"]))["sealing"]["key"]
-    call = {
-        "url": known.url,
-        "method": "POST",
-        "headers": known.headers,
-        "body": known.body.decode(),
-        "challenge": known.challenge_text,
-    }
-
-    def ask(times: int) -> None:
-        with requests.Session() as session:
-            for _ in range(times):
-                client = Sealer(key=key, service=host.service)
-                sealed = base64.b64encode(client.seal(call)).decode()
-                body = {"service": host.service, "keyId": client.key_id.hex(), "sealed": sealed}
-                answer = client.open(session.post(f"{host.url}/attest/sealed", json=body, timeout=60).content)
-                assert known.answer_name in answer["rawBody"]
-                assert answer["headers"]["x-receipt"] == known.answer_header
-
-    return ask
+    return AttestedAdapter(parent=host.url, policy=policy, root=root, random=challenges, sealed=sealed)
 
 
 def _check_may_read(host: RecordingHost) -> None:

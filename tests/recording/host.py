@@ -74,7 +74,7 @@ class RecordingHost:
     def records(self) -> dict[str, Path]:
         """Return every record by name, its kind before any slash: http, frames, proxy, log, memory."""
         named = {"log": self._folder / "log"}
-        named |= {path.name.replace(" ", "/"): path for path in self._folder.glob("memory *")}
+        named |= {path.name.replace(" ", "/", 1): path for path in self._folder.glob("memory *")}
         for wire in ("http", "frames", "proxy"):
             named |= {f"{wire}/{path.name}": path for path in (self._folder / wire).iterdir()}
         return named
