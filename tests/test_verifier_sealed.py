@@ -33,7 +33,7 @@ VERIFIED = verify_identity(
 
 
 def sealed_call(call: bytes = CALL, **changes: Any) -> SealedCall:
-    return seal(call, **{"identity": VERIFIED, "now": NOW, "forget": nothing, **changes})
+    return seal(call, **{"identity": VERIFIED, "time": NOW, "forget": nothing, **changes})
 
 
 def opened(call: SealedCall) -> theirs.Opened:
@@ -125,7 +125,7 @@ def test_a_sealed_call_names_the_service_and_the_key_and_holds_the_rest_closed()
 
 def test_the_sealed_time_is_the_callers_clock_in_milliseconds() -> None:
     now = Live(now=kit.SIGNED_AT + timedelta(milliseconds=1234, microseconds=999))
-    assert opened(sealed_call(now=now)).inside["time"] == kit.SIGNED_MS + 1234
+    assert opened(sealed_call(time=now)).inside["time"] == kit.SIGNED_MS + 1234
 
 
 def test_the_parent_is_told_how_long_to_wait_and_nothing_else() -> None:

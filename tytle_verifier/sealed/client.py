@@ -43,14 +43,7 @@ class Identities:
         self._links = LinkCache()
         self._kept: VerifiedIdentity | None = None
         self._keeping, self._asking = Lock(), Lock()
-        self.now()
-
-    def now(self) -> Live:
-        """Return the clock's time. Raises: PolicyError for a time that is not live."""
-        time = self._clock()
-        if not isinstance(time, Live):
-            raise PolicyError("a sealed request needs live time: recorded replies are replayed unsealed")
-        return time
+        self._time()
 
     def current(self, ask: Ask, *, patience_seconds: float | None = None) -> VerifiedIdentity:
         """Return an identity that is good now; where none is kept, `ask` fetches the reply for a challenge.
@@ -71,7 +64,7 @@ class Identities:
     def seal(self, call: bytes, *, ask: Ask, patience_seconds: float | None = None) -> SealedCall:
         """Seal the JSON of one `POST /attest/fetch` to the current identity. Raises: as `current` and `seal` do."""
         identity = self.current(ask, patience_seconds=patience_seconds)
-        return seal(call, identity=identity, now=self.now(), forget=partial(self.forget, identity))
+        return seal(call, identity=identity, time=self._time(), forget=partial(self.forget, identity))
 
     def forget(self, identity: VerifiedIdentity) -> None:
         """Keep `identity` no longer. One that has taken its place stays."""
@@ -79,19 +72,27 @@ class Identities:
             if self._kept is identity:
                 self._kept = None
 
+    def _time(self) -> Live:
+        """Return the clock's time. Raises: PolicyError for a time that is not live."""
+        time = self._clock()
+        if not isinstance(time, Live):
+            raise PolicyError("a sealed request needs live time: recorded replies are replayed unsealed")
+        return time
+
     def _good(self) -> VerifiedIdentity | None:
-        now = self.now().now
+        time = self._time()
         with self._keeping:
             kept = self._kept
         if kept is None:
             return None
-        return kept if now < min(kept.until, kept.document.signed_at + MAX_IDENTITY_AGE) else None
+        last = min(kept.until, kept.document.signed_at + MAX_IDENTITY_AGE)
+        return None if time.reached(last) else kept
 
     def _asked(self, ask: Ask) -> VerifiedIdentity:
         challenge = self._random(CHALLENGE_BYTES)
         reply = ask(challenge)
         identity = verify_identity(
-            reply, policy=self._policy, challenge=challenge, time=self.now(), root=self._root, cache=self._links
+            reply, policy=self._policy, challenge=challenge, time=self._time(), root=self._root, cache=self._links
         )
         with self._keeping:
             self._kept = identity

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from tytle_verifier import jsontext
 from tytle_verifier.errors import InputError, PolicyError, UnknownKey
@@ -14,9 +13,6 @@ from tytle_verifier.sealed import answer, container, suite
 from tytle_verifier.sealed.suite import ReplyKey
 from tytle_verifier.sealed.verification import VerifiedIdentity
 from tytle_verifier.when import Live
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,10 +40,10 @@ class SealedCall:
         except UnknownKey:
             self._forget()
             raise
-        return container.empty(self._reply_key.open(sealed, self._info), container.ANSWER)
+        return container.empty(self._reply_key.unseal(sealed, self._info), container.ANSWER)
 
 
-def seal(call: bytes, *, identity: VerifiedIdentity, now: Live, forget: Callable[[], None]) -> SealedCall:
+def seal(call: bytes, *, identity: VerifiedIdentity, time: Live, forget: Callable[[], None]) -> SealedCall:
     """Seal the JSON of one `POST /attest/fetch` to that enclave, under a reply key of its own.
 
     Its `timeoutMs`, where it has one, is told to the parent too, and nothing else is. `forget` is called when somebody
@@ -55,7 +51,7 @@ def seal(call: bytes, *, identity: VerifiedIdentity, now: Live, forget: Callable
     """
     reply_key = suite.reply_key()
     key_id = identity.key.id
-    plain = container.fill(_inside(call, reply_key, now), container.REQUEST)
+    plain = container.fill(_inside(call, reply_key, time), container.REQUEST)
     sealed = identity.key.seal(plain, suite.request_info(identity.service, key_id))
     outside: dict[str, object] = {
         "service": identity.service,
@@ -72,11 +68,10 @@ def seal(call: bytes, *, identity: VerifiedIdentity, now: Live, forget: Callable
     )
 
 
-def _inside(call: bytes, reply_key: ReplyKey, now: Live) -> bytes:
+def _inside(call: bytes, reply_key: ReplyKey, time: Live) -> bytes:
     """Return the JSON that is sealed; the call's bytes are in it as they were given."""
-    time_ms = (now.now - _EPOCH) // _MS
     reply = base64.b64encode(reply_key.encoded)
-    return b'{"time":%d,"replyKey":"%b","request":%b}' % (time_ms, reply, call)
+    return b'{"time":%d,"replyKey":"%b","request":%b}' % (time.unix_ms, reply, call)
 
 
 def _timeout(call: bytes) -> dict[str, object]:

@@ -52,7 +52,7 @@ class ReplyKey:
     encoded: bytes = field(repr=False)
     key: MLKEM768X25519PrivateKey = field(repr=False)
 
-    def open(self, sealed: bytes, info: bytes) -> bytes:
+    def unseal(self, sealed: bytes, info: bytes) -> bytes:
         """Return what was sealed. Raises: SealedAnswerError, the same one whatever is wrong."""
         try:
             return _SUITE.decrypt(sealed, self.key, info)

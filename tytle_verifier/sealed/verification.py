@@ -162,8 +162,8 @@ def _check_key(identity: Identity) -> PublicKey:
 def _check_until(until_ms: int, time: Time) -> str:
     """Refuse a key that is past. Clocks may disagree by the skew, which is less than retired keys are still taken."""
     until = from_ms(until_ms)
-    if isinstance(time, Live) and until <= time.now - time.skew:
-        raise StatementError("sealing.until is past", got=until.isoformat(), expected=f"after {time.now.isoformat()}")
+    if isinstance(time, Live) and time.surely_past(until):
+        raise StatementError("sealing.until is past", got=until.isoformat(), expected="later than the verifier's now")
     return f"until {until.isoformat()}"
 
 
