@@ -18,6 +18,7 @@ from tytle_verifier.errors import DebugModeError, MeasurementError, PolicyError
 from tytle_verifier.request import check_challenge
 
 REQUIRED_PCRS: Final = (0, 1, 2)  # the image; its kernel and boot ramdisk; the application
+SEALING: Final = frozenset({"optional", "required"})
 KNOWN_TLS: Final = frozenset({"TLSv1.2", "TLSv1.3"})  # the enclave offers no other
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL_RULE = re.compile(r"https?://[^/*?]+/[^*]*\*?")
@@ -90,6 +91,7 @@ class Policy:
     on the release (3: role, 4: instance, 8: signer). `urls`: exact URLs, or prefixes ending in `*` that reach beyond
     the host; empty is not checked. `methods`: upper case; empty is not checked. `challenge`: the 16..64 bytes this
     caller sent; `require_challenge` refuses an answer without a compared challenge. `max_age`: tightens `Live`.
+    `sealed`: "required" keeps an adapter from sending a credential that is not sealed; of an answer it says nothing.
     Raises: PolicyError (a ValueError) for whatever is empty, zero or malformed.
     """
 
@@ -102,6 +104,7 @@ class Policy:
     require_challenge: bool = False
     max_age: timedelta | None = None
     tls: TlsDemands = field(default_factory=TlsDemands)
+    sealed: str = "optional"
 
     def __post_init__(self) -> None:
         if not self.service or not self.releases:
@@ -118,6 +121,8 @@ class Policy:
         check_challenge(self.challenge)
         if self.max_age is not None and self.max_age <= timedelta(0):
             raise PolicyError("max_age must be above zero")
+        if self.sealed not in SEALING:
+            raise PolicyError(f"sealed is one of {', '.join(sorted(SEALING))}")
         object.__setattr__(self, "pcrs", MappingProxyType({i: frozenset(v) for i, v in self.pcrs.items()}))
         object.__setattr__(self, "releases", tuple(self.releases))
         object.__setattr__(self, "methods", frozenset(self.methods))

@@ -34,7 +34,7 @@ def load(data: bytes) -> Policy:
 
 
 def _policy(table: dict[str, object]) -> Policy:
-    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs")
+    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "sealed")
     fields = Fields(table, "", required=("service", "releases"), optional=optional)
     return Policy(
         service=fields.text("service"),
@@ -45,6 +45,7 @@ def _policy(table: dict[str, object]) -> Policy:
         require_challenge=fields.maybe("require_challenge", fields.flag) or False,
         max_age=fields.maybe("max_age_seconds", lambda key: _seconds(fields, key)),
         tls=fields.maybe("tls", lambda key: _tls(fields.raw(key))) or TlsDemands(),
+        sealed=fields.text("sealed") if "sealed" in fields else "optional",
     )
 
 
