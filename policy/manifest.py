@@ -62,12 +62,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """A host, the port on CID 3 where the parent's vsock-proxy leads to it, and what may be asked of it."""
+    """A host, the port on CID 3 where the parent's vsock-proxy leads to it, and what may be asked of it.
+
+    `sealed_required`: a credential for it (any `headers.is_secret`) is accepted in a sealed request only.
+    """
 
     host: str
     proxy_port: int
     tls: bool
     secret_headers: frozenset[str]
+    sealed_required: bool
     rules: tuple[Rule, ...]
 
 
@@ -146,7 +150,7 @@ def _pcr0_parameter(top: Table, name: str) -> str:
 
 
 def _upstream(table: Table) -> Upstream:
-    table.only("host", "proxy_port", "tls", "secret_headers", "rules")
+    table.only("host", "proxy_port", "tls", "secret_headers", "sealed", "rules")
     rules = tuple(_rule(rule) for rule in table.tables("rules"))
     for (first, one), (second, other) in combinations(enumerate(rules), 2):
         if one.method == other.method and one.path.overlaps(other.path):
@@ -158,8 +162,17 @@ def _upstream(table: Table) -> Upstream:
         proxy_port=table.number("proxy_port", least=1, most=MOST_PORT),
         tls=table.flag("tls"),
         secret_headers=_header_names(table, "secret_headers"),
+        sealed_required=_sealed_required(table),
         rules=rules,
     )
+
+
+def _sealed_required(table: Table) -> bool:
+    if "sealed" not in table.entries:
+        return False
+    if table.text("sealed") != "required":
+        raise ManifestError(table.place("sealed"), 'expected "required", or no such key')
+    return True
 
 
 def _rule(table: Table) -> Rule:
