@@ -48,17 +48,6 @@ def error(status: int, message: str, *, kind: str = "invalid_request_error", **m
     return _json(status, {"error": {**more, "message": message, "type": kind}})
 
 
-RATE_LIMITED = error(429, "Request rate limit exceeded. Learn more about rate limits here.", code="rate_limit")
-BROKEN = error(500, "An unknown error occurred.", kind="api_error")
-HTML = Response(
-    status=503,
-    headers=(("Content-Type", "text/html"),),
-    body=b"<html><head><title>503 Service Unavailable</title></head><body></body></html>\n",
-)
-HTML_404 = Response(status=404, headers=HTML.headers, body=b"<html><body><h1>Not Found</h1></body></html>\n")
-UNRECOGNISED = error(404, "Unrecognized request URL (GET: /v1/x). Please see https://stripe.com/docs.")
-
-
 def entries(count: int = 25) -> dict[str, dict[str, Entry]]:
     """Return `count` entries of each kind by resource and id, newest first; each charge has its intent and customer."""
     made: dict[str, dict[str, Entry]] = {resource: {} for resource in PATHS}
@@ -220,3 +209,14 @@ def _unknown(parameter: str) -> Response:
 def _json(status: int, value: Mapping[str, object]) -> Response:
     headers = (("Content-Type", "application/json"), ("Request-Id", "req_devstack"), ("Stripe-Version", VERSION))
     return Response(status=status, headers=headers, body=json.dumps(value, indent=2).encode() + b"\n")
+
+
+RATE_LIMITED = error(429, "Request rate limit exceeded. Learn more about rate limits here.", code="rate_limit")
+BROKEN = error(500, "An unknown error occurred.", kind="api_error")
+HTML = Response(
+    status=503,
+    headers=(("Content-Type", "text/html"),),
+    body=b"<html><head><title>503 Service Unavailable</title></head><body></body></html>\n",
+)
+HTML_404 = Response(status=404, headers=HTML.headers, body=b"<html><body><h1>Not Found</h1></body></html>\n")
+UNRECOGNISED = error(404, "Unrecognized request URL (GET: /v1/x). Please see https://stripe.com/docs.")

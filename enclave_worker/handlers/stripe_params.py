@@ -77,7 +77,7 @@ def read(params: Params) -> Asked:
         if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
             raise ParamsRefused("stripeAccount", "expected an account id such as acct_1032D82eZvKYlo2C")
         headers.append(("Stripe-Account", account))
-    return Asked(account=account, headers=tuple(headers), query=_read_query(params.get("queryParams", {})))
+    return Asked(account=account, headers=tuple(headers), query=_read_query(params.get("queryParams")))
 
 
 def read_resource(params: Params) -> str:
@@ -89,6 +89,8 @@ def read_resource(params: Params) -> str:
 
 
 def _read_query(value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
     if not isinstance(value, dict) or len(value) > MAX_PARAMETERS:
         raise ParamsRefused("queryParams", f"expected an object of at most {MAX_PARAMETERS} texts and whole numbers")
     return tuple((_read_name(name), _read_value(entry)) for name, entry in value.items())
