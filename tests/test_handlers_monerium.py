@@ -230,10 +230,13 @@ def test_an_error_member_that_is_null_is_no_error() -> None:
         *({"timestamp": value} for value in (..., None, 1735689600, "0x", f"0x{2**64:x}")),
     ],
 )  # fmt: skip
-def test_a_block_without_exact_number_hash_and_time_is_malformed(changed: dict[str, Any]) -> None:
+def test_a_block_without_exact_number_hash_and_time_is_malformed_and_no_balance_asked(changed: dict[str, Any]) -> None:
     [(key, value)] = changed.items()
     made = without(BLOCK, key) if value is ... else {**BLOCK, key: value}
-    assert failure(order(), block(made)) == "upstream-malformed"
+    script = Script("monerium-payment", got(order()), got(block(made)))
+    with pytest.raises(OperationFailed, match="upstream-malformed"):
+        operation(NAME).run(PARAMS, script)
+    assert len(script.asks) == 2
 
 
 @pytest.mark.parametrize("result", ["latest", "0x2625a00", 7, []])

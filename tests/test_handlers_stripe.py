@@ -270,7 +270,7 @@ def test_a_404_of_a_list_is_no_result() -> None:
             for query in (
                 "limit=hunter2", "", [], 7, {"": "1"}, {"a=b": "1"}, {"created[gte": "1"}, {"limit": "0"},
                 {"limit": 101}, {"limit": " 1"}, {"limit": 1.0}, {"limit": True}, {"limit": None}, {"limit": []},
-                {"limit": -1}, {"customer": ""}, {"customer": "a\nb"}, {"customer": "\ud800"},
+                {"limit": -1}, {"customer": ""}, {"customer": True}, {"customer": "a\nb"}, {"customer": "\ud800"},
                 {"customer": "a" * 501}, {"created": 2**63}, {"starting_after": "ch_1", "ending_before": "ch_2"},
                 {f"p{'x' * n}": "1" for n in range(33)},
             )

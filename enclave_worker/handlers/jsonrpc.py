@@ -20,7 +20,7 @@ _WORD = re.compile(r"0x[0-9a-f]{64}")
 
 
 def call(fetch: Fetch, url: str, *, call_id: int, method: str, params: list[object]) -> tuple[Answer, Got]:
-    """Ask one question; return the answer, whose `result` is not null, and the response that it came in.
+    """Ask one question; return the answer, whose `result` is still to be read, and the response that it came in.
 
     Raises:
         OperationFailed: a status, an error object, another id, or no JSON-RPC at all.
@@ -35,8 +35,6 @@ def call(fetch: Fetch, url: str, *, call_id: int, method: str, params: list[obje
         raise OperationFailed("upstream-malformed", "the answer is not JSON-RPC 2.0")
     if answer.whole("id") != call_id:
         raise OperationFailed("upstream-mismatch", "the answer has the id of another question")
-    if not answer.has("result"):
-        raise OperationFailed("upstream-malformed", "the answer has no result")
     return answer, got
 
 

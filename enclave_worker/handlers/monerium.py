@@ -52,16 +52,9 @@ def order_with_balance(params: Params, fetch: Fetch) -> Values:
         return _values(order_id, dict.fromkeys(_ABSENT), found=False, data=got.body)
     check_status(got)
     order = _read_order(order_id, read_object(got.body))
-    block = _read_block(fetch)
-    balance, body = _read_balance(fetch, str(order["address"]), str(block.entries["number"]))
-    known: Values = {
-        **order,
-        "contract": CONTRACT,
-        "blockNumber": jsonrpc.quantity(block, "number"),
-        "blockHash": jsonrpc.word(block, "hash"),
-        "blockTime": jsonrpc.quantity(block, "timestamp"),
-        "balance": balance,
-    }
+    block, number = _read_block(fetch)
+    balance, body = _read_balance(fetch, str(order["address"]), number)
+    known: Values = {**order, "contract": CONTRACT, **block, "balance": balance}
     return _values(order_id, known, found=True, data=got.body + b"\n" + body)
 
 
@@ -91,7 +84,7 @@ def _check_not_found(got: Got) -> None:
     """Return if the 404 is Monerium's own: its error object, or the one of the predecessor's recordings."""
     error = read_object(got.body).entries
     code = error.get("code")
-    own = isinstance(code, int) and not isinstance(code, bool) and code == 404
+    own = isinstance(code, int) and code == 404
     if not own and ("code" in error or error.get("error") != "not_found"):
         raise OperationFailed("upstream-fault", "a 404 that is not Monerium's own")
 
@@ -112,11 +105,17 @@ def _read_order(order_id: str, order: Answer) -> dict[str, Value]:
     }
 
 
-def _read_block(fetch: Fetch) -> Answer:
+def _read_block(fetch: Fetch) -> tuple[dict[str, Value], str]:
+    """Return the newest block, and its number as it names itself."""
     answer, _ = jsonrpc.call(fetch, RPC, call_id=BLOCK_ID, method="eth_getBlockByNumber", params=["latest", False])
     block = answer.child("result")
-    jsonrpc.quantity(block, "number")  # before it is asked for
-    return block
+    number = jsonrpc.quantity(block, "number")
+    known: dict[str, Value] = {
+        "blockNumber": number,
+        "blockHash": jsonrpc.word(block, "hash"),
+        "blockTime": jsonrpc.quantity(block, "timestamp"),
+    }
+    return known, hex(number)
 
 
 def _read_balance(fetch: Fetch, address: str, number: str) -> tuple[int, bytes]:
