@@ -1,6 +1,8 @@
 """Answers to queries: what is genuine verifies, and one mutant per way to fail. The rest: test_verifier_reply."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +12,20 @@ from test_verifier_reply import drop, put
 from verifier_cases import REQUEST, policy, refused, verify
 from verifier_queries import ELEMENTS, FIELDS, THING, THING_LINES, VALUES, b64
 
+import tytle_verifier
 from tytle_verifier import AttestedFailure, PolicyError, Query, Result, load_policy, load_query, schemas, verdict
 
 Hook = Callable[[dict[str, Any]], None]
 ASKED = Query(service="vies", operation="vies.check_vat", schema="VIES", challenge=kit.CHALLENGE, id="call-1")
 SENT = b"""{"service":"vies","operation":"vies.check_vat","params":{"countryCode":"PT"},"schema":"VIES",
 "challenge":"c2l4dGVlbiBieXRlcyBvciBtb3Jl","id":"call-1","timeoutMs":1000,"mode":"document"}"""
+
+
+def asked(**changes: Any) -> Query:
+    made = {name: getattr(ASKED, name) for name in ("service", "operation", "schema", "challenge", "id")}
+    return Query(**{**made, **changes})
+
+
 THINGS = {THING: schemas.parse(THING, THING_LINES)}
 
 
@@ -121,6 +131,7 @@ THING_MUTANTS: list[tuple[str, dict[str, Any]]] = [
     ("values.note", {"values": {**queries.THING_VALUES, "note": 7}}),
     ("result.values", {"values": {**queries.THING_VALUES, "more": 7}}),
     ("result.values", {"values": {"count": 1}}),
+    *(("values.note", {"on_statement": put("result", "values", "note", value=value)}) for value in (b"", [], {})),
     ("bn254Headers", {"texts": {}}),
     ("bn254Headers", {"texts": {**queries.THING_TEXTS, "x-vies-tag": ""}}),
 ]
@@ -131,12 +142,41 @@ def test_step_8_refuses_elements_that_are_not_those_of_the_values(problem: str, 
     refused(8, problem, ask, thing(**changes), request=None, policy=policy(schemas=THINGS))
 
 
-def test_a_record_takes_null_for_zero_as_the_predecessor_did() -> None:
-    values = {**VALUES, "valid": None, "name": "", "address": None}
-    elements = ELEMENTS[:64] + bytes(96)
-    texts = {"x-vies-name": "", "x-vies-address": ""}
-    ask(queries.reply(values=values, elements=elements, texts=texts))
-    refused(8, "field elements", ask, queries.reply(values=values, texts=texts))
+# What a record of the predecessor may hold, as values of `valid` and `name`, and the words that stand for them; None
+# where nothing does.
+NAMED, EMPTY = ELEMENTS[96:128], bytes(32)
+RECORD_ROWS: list[tuple[Any, Any, bytes | None]] = [
+    (None, "", EMPTY + EMPTY),
+    (False, None, EMPTY + EMPTY),
+    (0, "", EMPTY + EMPTY),
+    ("", "TYTLE LDA", EMPTY + NAMED),
+    ("7", "TYTLE LDA", queries.element(7) + NAMED),
+    (7, 12, queries.element(7) + queries.hashed("12")),
+    (str(10**20), True, queries.element(10**20) + queries.hashed("true")),
+    (10**18, False, queries.element(10**18) + queries.hashed("false")),
+    ("07", "TYTLE LDA", None),
+    (" 7", "TYTLE LDA", None),
+    (-1, "TYTLE LDA", None),
+    (str(queries.ORDER), "TYTLE LDA", None),
+    (1, "TYTLE", None),
+]
+
+
+def a_record(row: tuple[Any, Any, bytes | None]) -> bytes:
+    valid, name, words = row
+    text = "" if name is None else str(name).lower() if isinstance(name, bool) else str(name)
+    elements = ELEMENTS[:64] + (words or ELEMENTS[64:128]) + EMPTY
+    texts = {"x-vies-name": text, "x-vies-address": ""}
+    values = {**VALUES, "valid": valid, "name": name, "address": None}
+    return queries.reply(values=values, elements=elements, texts=texts)
+
+
+@pytest.mark.parametrize("row", RECORD_ROWS)
+def test_a_record_is_recomputed_as_the_predecessor_made_it_or_refused(row: tuple[Any, Any, bytes | None]) -> None:
+    if row[2] is None:
+        refused(8, "", ask, a_record(row))
+    else:
+        ask(a_record(row))
 
 
 # --- what the reply shows --------------------------------------------------------------------------------------------
@@ -154,6 +194,10 @@ SHOWN: list[tuple[str, Hook]] = [
     ("result", drop("result")),
     ("bn254", put("bn254", value=OTHER)),
     ("bn254", drop("bn254")),
+    ("bn254", put("bn254", value="\ud800")),
+    ("bn254Headers", put("bn254Headers", "x-vies-name", value="\ud800")),
+    ("result", put("result", "name", value="\ud800")),
+    ("rawBody", put("rawBody", value="é")),
     ("bn254", put("rawBody", value=OTHER)),
     ("bn254Headers", put("bn254Headers", "x-vies-name", value="TYTLE")),
     ("bn254Headers", drop("bn254Headers")),
@@ -174,59 +218,59 @@ def test_step_8_wants_whole_elements_in_canonical_base64(body: str) -> None:
     refused(8, "rawBody" if body else "SHA-256", ask, queries.reply(on_reply=hook))
 
 
-@pytest.mark.parametrize(
-    ("problem", "hook"),
-    [
-        ("status", put("success", value=True)),
-        ("status", put("status", value=200)),
-        ("code", put("code", value="upstream-unavailable")),
-        ("code", drop("code")),
-        ("code", put("rawBody", value=b64(ELEMENTS))),
-        ("code", put("result", value=VALUES)),
-        ("code", put("bn254", value="")),
-        ("headers", put("headers", "a", value="b")),
-    ],
-)
+UNANSWERED: list[tuple[str, Hook]] = [
+    ("status", put("success", value=True)),
+    ("status", put("status", value=200)),
+    ("code", put("code", value="upstream-unavailable")),
+    ("code", drop("code")),
+    ("code", put("rawBody", value=b64(ELEMENTS))),
+    ("code", put("result", value=VALUES)),
+    ("code", put("bn254", value="")),
+    ("headers", put("headers", "a", value="b")),
+]
+
+
+@pytest.mark.parametrize(("problem", "hook"), UNANSWERED)
 def test_step_8_lets_a_query_without_a_result_show_none(problem: str, hook: Hook) -> None:
     refused(8, problem, ask, queries.unanswered(on_reply=hook))
 
 
-@pytest.mark.parametrize(
-    "hook",
-    [put("result", value={}), put("bn254", value=""), put("bn254Headers", value={}), put("code", value="x")],
-)
+UNSTATED = [put("result", value={}), put("bn254", value=""), put("bn254Headers", value={}), put("code", value="x")]
+
+
+@pytest.mark.parametrize("hook", UNSTATED)
 def test_step_8_refuses_a_result_that_no_statement_has(hook: Hook) -> None:
     refused(8, "shows a result", verify, kit.reply(on_reply=hook))
 
 
+def beside_a_failure(made: dict[str, Any]) -> None:
+    made["exchanges"].insert(0, kit.exchange())
+    outcome = made["exchanges"][0]
+    outcome["failure"] = {"kind": "timeout", "detail": "late"}
+    del outcome["response"]
+
+
 @pytest.mark.parametrize("make", [queries.reply, queries.unanswered])
 def test_step_8_refuses_a_result_beside_a_failed_call(make: Callable[..., bytes]) -> None:
-    def hook(made: dict[str, Any]) -> None:
-        made["exchanges"].insert(0, kit.exchange())
-        outcome = made["exchanges"][0]
-        outcome["failure"] = {"kind": "timeout", "detail": "late"}
-        del outcome["response"]
-
-    refused(8, "a call that failed", ask, make(on_statement=hook))
+    refused(8, "a call that failed", ask, make(on_statement=beside_a_failure))
 
 
 # --- what was asked --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("problem", "changes"),
-    [
-        ("service asked", {"service": "sicae"}),
-        ("operation", {"operation": "hmrc.lookup"}),
-        ("schema", {"schema": "SICAE"}),
-        ("request id", {"id": "call-2"}),
-        ("challenge", {"challenge": b"another challenge"}),
-    ],
-)
+OTHERS_ASKED = [
+    ("service asked", {"service": "sicae"}),
+    ("operation", {"operation": "hmrc.lookup"}),
+    ("schema", {"schema": "SICAE"}),
+    ("request id", {"id": "call-2"}),
+    ("challenge", {"challenge": b"another challenge"}),
+]
+
+
+@pytest.mark.parametrize(("problem", "changes"), OTHERS_ASKED)
 def test_step_8_compares_the_query_with_what_was_asked(problem: str, changes: dict[str, Any]) -> None:
     for reply in (queries.reply(), queries.unanswered()):
-        asked = {name: getattr(ASKED, name) for name in ("service", "operation", "schema", "challenge", "id")}
-        refused(8, problem, ask, reply, request=Query(**{**asked, **changes}))
+        refused(8, problem, ask, reply, request=asked(**changes))
 
 
 def test_a_query_left_open_takes_any_schema_and_id() -> None:
@@ -305,3 +349,18 @@ def test_one_id_is_one_list_of_fields() -> None:
         policy(schemas={THING: schemas.parse("tytle/other/v1", THING_LINES)})
     with pytest.raises(PolicyError, match="another one"):
         policy(schemas={"VIES": schemas.SCHEMAS["SICAE"]})
+
+
+def test_the_page_knows_the_schemas_that_the_package_knows() -> None:
+    page = (Path(tytle_verifier.__file__).parent / "web" / "index.html").read_text(encoding="utf-8")
+    found = {}
+    for table in ("RECORDS", "VERSIONED"):
+        rows = page.partition(f"const {table} = {{")[2].partition("\n};")[0]
+        found |= dict(re.findall(r'^  "?([^" :]+)"?: "([^"]*)",$', rows, re.MULTILINE))
+    assert {name: schema_lines(known) for name, known in schemas.SCHEMAS.items()} == {
+        name: listed.split(", ") for name, listed in found.items()
+    }
+
+
+def schema_lines(schema: schemas.Schema) -> list[str]:
+    return [f"{field.name} {field.encoding}{'?' * (field.optional and schema.versioned)}" for field in schema.fields]

@@ -86,10 +86,10 @@ def test_a_failure_is_read() -> None:
 
 
 def test_a_result_is_read_and_frozen() -> None:
-    result = {"operation": "o", "schema": "s", "fields": bytes(32), "values": {"a": 1, "b": None, "c": True, "d": "x"}}
+    result = {"operation": "o", "schema": "s", "fields": bytes(32), "values": {"a": [1, {"b": None}]}}
     read = statement.decode(cbor({**kit.statement(), "result": result})).result
     assert isinstance(read, Result)
-    assert dict(read.values) == {"a": 1, "b": None, "c": True, "d": "x"}
+    assert read.values["a"] == (1, {"b": None})
     with pytest.raises(TypeError):
         read.values["a"] = 1  # type: ignore[index]
 
@@ -168,9 +168,6 @@ LIMITS: list[tuple[str, Place, Any]] = [
     ("length", PLACES["response body"], {"length": -1}),
     ("spki", PLACES["upstream"], {"spki": bytes(20)}),
     ("values", PLACES["result"], {"values": {1: 2}}),
-    ("values", PLACES["result"], {"values": {"a": [1]}}),
-    ("values", PLACES["result"], {"values": {"a": {"b": 1}}}),
-    ("values", PLACES["result"], {"values": {"a": b"x"}}),
     ("either", PLACES["result"], {"error": "upstream-fault"}),
 ]
 

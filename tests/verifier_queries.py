@@ -37,6 +37,10 @@ def element(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+def hashed(text: str) -> bytes:
+    return element(int.from_bytes(sha256(text.encode()), "big") % ORDER)
+
+
 def thing_elements(time_ms: int = kit.SIGNED_MS - 40) -> bytes:
     definition = "".join(f"{line}\n" for line in (THING, *THING_LINES))
     first = int.from_bytes(sha256(definition.encode()), "big") % ORDER

@@ -14,7 +14,7 @@ from tytle_verifier import elements
 from tytle_verifier.errors import StatementError, shown
 from tytle_verifier.reply import Reply, ShownValues
 from tytle_verifier.schemas import Schema
-from tytle_verifier.statement import NoResult, Response, Result, Statement
+from tytle_verifier.statement import NoResult, Response, Result, Statement, Value
 
 ANSWERED_STATUS = 200
 UNANSWERED_STATUS = 502  # RFC 9110 15.6.3: the upstream answered something else than what was asked
@@ -39,7 +39,9 @@ def check(statement: Statement, reply: Reply, known: Mapping[str, Schema]) -> tu
         return (_check_unanswered(result, reply),)
     if result is None:
         raise StatementError("result", got="none", expected="one")
-    return (_check_shown(result, reply), _check_elements(statement, result, reply, known.get(result.schema)))
+    values = _flat(result)
+    shows = _check_shown(result, values, reply)
+    return shows, _check_elements(statement, result, values, reply, known.get(result.schema))
 
 
 def unchecked(statement: Statement, known: Mapping[str, Schema]) -> dict[str, bool]:
@@ -67,37 +69,50 @@ def _check_unanswered(result: NoResult, reply: Reply) -> str:
     return f"no result: {shown(result.operation)}, {shown(result.error)}"
 
 
-def _check_shown(result: Result, reply: Reply) -> str:
+def _flat(result: Result) -> dict[str, Value]:
+    made: dict[str, Value] = {}
+    for name, value in result.values.items():
+        if not (value is None or isinstance(value, str | int)):
+            raise StatementError(
+                f"result.values.{name}", got=type(value).__name__, expected="text, an integer, true, false or null"
+            )
+        made[name] = value
+    return made
+
+
+def _check_shown(result: Result, values: Mapping[str, Value], reply: Reply) -> str:
     if not reply.success or reply.status != ANSWERED_STATUS:
         raise StatementError("status of a query with a result", got=reply.status, expected=ANSWERED_STATUS)
     if reply.values.code is not None:
         raise StatementError("code", got=reply.values.code, expected="none: there is a result")
-    if _exactly(reply.values.result or {}) != _exactly(result.values):
-        differing = _exactly(reply.values.result or {}) ^ _exactly(result.values)
+    differing = _exactly(reply.values.result or {}) ^ _exactly(values)
+    if differing:
         raise StatementError("result", got=sorted({name for name, *_ in differing}), expected="the values attested")
     return f"{shown(result.operation)}: {len(result.values)} values as attested"
 
 
-def _exactly(values: Mapping[str, object]) -> set[tuple[str, type, object]]:
-    """Return values so that 1, 1.0 and true differ."""
+def _exactly(values: Mapping[str, Value]) -> set[tuple[str, type, Value]]:
+    """Return values so that 1 and true differ."""
     return {(name, type(value), value) for name, value in values.items()}
 
 
-def _check_elements(statement: Statement, result: Result, reply: Reply, schema: Schema | None) -> str:
+def _check_elements(
+    statement: Statement, result: Result, values: Mapping[str, Value], reply: Reply, schema: Schema | None
+) -> str:
     data = _elements(reply.body)
-    if (reply.values.elements or "").encode() != reply.body:
+    if reply.values.elements != reply.body.decode("ascii"):
         raise StatementError("bn254", expected="rawBody")
     if hashlib.sha256(data).digest() != result.fields:
         raise StatementError("field elements SHA-256", got=hashlib.sha256(data).digest(), expected=result.fields)
     count = f"{len(data) // elements.ELEMENT_BYTES} field elements"
     given = dict(reply.values.texts or ())
     if schema is None:
-        every = _headers(statement, {name: elements.text(value) for name, value in result.values.items()})
+        every = _headers(statement, {name: elements.text(value) for name, value in values.items()})
         _check_texts(given, {name: text for name, text in every.items() if name in given})
         return f"{count}: those attested"
-    if data != elements.encode(schema, result.values, statement.time_ms):
+    if data != elements.encode(schema, values, statement.time_ms):
         raise StatementError("field elements", expected=f"those of the values under {schema.id}")
-    _check_texts(given, _headers(statement, elements.texts(schema, result.values)))
+    _check_texts(given, _headers(statement, elements.texts(schema, values)))
     return f"{count}: those of the values under {shown(schema.id)}"
 
 

@@ -1,7 +1,7 @@
 """Step 8: the schemas under which queries are answered, as this verifier knows them. A literal table.
 
-A schema is written as lines, `name encoding` or `name encoding?` for a field that may be null. `RECORDS` are the
-predecessor's, whose every field may be null. A policy may bring more (VERIFICATION.md, "Policy files").
+A field is written `name encoding`, or `name encoding?` where it may be null. The predecessor's records come first:
+every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files").
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def _field(schema: str, line: str) -> Field:
     return Field(name=match["name"], encoding=match["encoding"], optional=bool(match["optional"]))
 
 
-def _record(name: str, lines: str) -> Schema:
-    pairs = (line.split() for line in lines.split(","))
+def _record(name: str, listed: str) -> Schema:
+    pairs = (line.split() for line in listed.split(", "))
     fields = tuple(Field(name=field, encoding=encoding, optional=True) for field, encoding in pairs)
     return Schema(id=name, fields=fields, versioned=False)
 
@@ -102,11 +102,11 @@ _VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
         *("blockHash sha256?", "blockTime uint?", "balance uint?", "dataHash sha256"),
     ),
 }
-"""Ours, as `services/NAME.toml` declares them; a test compares the two."""
+"""Ours, as `services/NAME.toml` declares them; a test compares the two. `make page` takes them into the page."""
 
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
-        **{name: _record(name, lines) for name, lines in _RECORDS.items()},
+        **{name: _record(name, listed) for name, listed in _RECORDS.items()},
         **{name: parse(name, lines) for name, lines in _VERSIONED.items()},
     }
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from tytle_verifier import cbor
@@ -80,14 +81,15 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Values that the enclave's code read from the exchanges, and SHA-256 of their field elements (step 8).
+    """Values that the enclave's code read from the exchanges, and SHA-256 of their field elements.
 
-    That the values follow from the exchanges' bodies is NOT checked: the bodies are not in the statement.
+    Step 8 demands that each value is a `Value`. That the values follow from the exchanges' bodies is NOT checked: the
+    bodies are not in the statement.
     """
 
     operation: str
     schema: str
-    values: Mapping[str, Value]
+    values: Mapping[str, object]
     fields: bytes
 
 
@@ -265,9 +267,18 @@ def _result(value: object) -> Result | NoResult:
         raise WrongShape("result", expected="either values and fields, or an error")
     if "error" in fields:
         return NoResult(operation=fields.text("operation"), schema=fields.text("schema"), error=fields.text("error"))
+    values = _frozen(fields.raw("values"))
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise WrongShape("result.values", expected="a map with text keys")
     return Result(
         operation=fields.text("operation"),
         schema=fields.text("schema"),
-        values=fields.scalars("values"),
+        values=values,
         fields=fields.sha256("fields"),
     )
+
+
+def _frozen(value: object) -> object:
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(inner) for key, inner in value.items()})
+    return tuple(_frozen(inner) for inner in value) if isinstance(value, list) else value
