@@ -5,7 +5,7 @@ repeated in an error. JSON's integers are exact here, and a float is never taken
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from enclave_worker.handlers.operation import Got
 from wire import jsontext
 from wire.errors import MessageError
 
+MAX_DEPTH: Final = 32  # ours: objects and lists in one another; an expanded Stripe object has about ten
 MOST: Final = 2**63 - 1  # what the upstreams' own integers fit, amounts and times; longer ones are no number of theirs
 
 
@@ -36,15 +37,21 @@ def check_status(got: Got) -> None:
 
 
 def read_object(body: bytes) -> "Answer":
-    """Return the one JSON object of `body`: UTF-8, no key twice, no NaN, bounded nesting.
+    """Return the one JSON object of `body`: UTF-8, no key twice, no NaN, at most `MAX_DEPTH` deep.
 
     Raises:
         OperationFailed: malformed, anything else.
     """
     try:
-        return Answer(jsontext.parse_object(body))
+        value = jsontext.parse_object(body)
     except MessageError:
         raise OperationFailed("upstream-malformed", "the body is not one JSON object") from None
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for each in level for inner in _inside(each) if isinstance(inner, dict | list)]
+    if level:
+        raise OperationFailed("upstream-malformed", f"the JSON is nested more than {MAX_DEPTH} deep")
+    return Answer(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,10 @@ class Answer:
         if not isinstance(values, list):
             raise _malformed(key, "a list")
         return tuple(_object(f"{key}[{index}]", value) for index, value in enumerate(values))
+
+
+def _inside(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _object(place: str, value: object) -> Answer:
