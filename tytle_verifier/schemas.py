@@ -75,7 +75,33 @@ _RECORDS: Final = {
     "MONERIUM_PAYMENT": "orderId sha256, state shortString, orderAmount shortString, currency shortString, "
     "balance uint, dataHash sha256",
 }
-_VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {}
+_STRIPE_PAGE: Final = (
+    *("stripeAccount shortString?", "query sha256?", "limit uint?", "startingAfter sha256?", "endingBefore sha256?"),
+    *("count uint", "hasMore boolean", "firstId sha256?", "lastId sha256?", "livemode boolean?", "dataHash sha256"),
+)
+_STRIPE_OBJECT: Final = ("stripeAccount shortString?", "query sha256?", "id sha256", "found boolean")
+_STRIPE_PAYMENT: Final = ("currency shortString?", "status shortString?", "livemode boolean?", "dataHash sha256")
+_VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
+    "tytle/stripe-list-charges/v1": _STRIPE_PAGE,
+    "tytle/stripe-list-customers/v1": _STRIPE_PAGE,
+    "tytle/stripe-list-invoices/v1": _STRIPE_PAGE,
+    "tytle/stripe-get-payment-intent/v1": (*_STRIPE_OBJECT, "amount uint?", "amountReceived uint?", *_STRIPE_PAYMENT),
+    "tytle/stripe-get-account/v1": (
+        *_STRIPE_OBJECT,
+        *("country shortString?", "defaultCurrency shortString?", "chargesEnabled boolean?", "payoutsEnabled boolean?"),
+        *("detailsSubmitted boolean?", "dataHash sha256"),
+    ),
+    "tytle/stripe-get-charge/v1": (
+        *_STRIPE_OBJECT,
+        *("amount uint?", "amountCaptured uint?", "amountRefunded uint?"),
+        *_STRIPE_PAYMENT,
+    ),
+    "tytle/monerium-order-with-balance/v1": (
+        *("orderId sha256", "found boolean", "kind shortString?", "state shortString?", "amount shortString?"),
+        *("currency shortString?", "chain shortString?", "address sha256?", "contract sha256?", "blockNumber uint?"),
+        *("blockHash sha256?", "blockTime uint?", "balance uint?", "dataHash sha256"),
+    ),
+}
 """Ours, as `services/NAME.toml` declares them; a test compares the two. `make page` takes them into the page."""
 
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
