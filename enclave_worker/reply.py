@@ -28,9 +28,18 @@ class Evidence:
     attested: Attested
 
 
-def refusal(status: int, error: str) -> bytes:
-    """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out."""
-    return jsontext.dump({"success": False, "status": status, "headers": {}, "rawBody": "", "error": error})
+def refusal(status: int, error: str, *, code: str | None = None) -> bytes:
+    """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out.
+
+    `code` is for programs, where one has something to do about it.
+    """
+    fields: dict[str, Any] = {"success": False, "status": status, "headers": {}, "rawBody": "", "error": error}
+    return jsontext.dump(fields if code is None else {**fields, "code": code})
+
+
+def sealed(data: bytes) -> bytes:
+    """Return the reply to a sealed call: all that it says is for whoever holds the reply key."""
+    return jsontext.dump({"sealed": base64.b64encode(data).decode()})
 
 
 def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
@@ -38,12 +47,14 @@ def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
     return jsontext.dump({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
 
 
-def attested(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> bytes:
-    """Return the reply for a fetch, successful or not, with its evidence. It fits a frame."""
-    fields = _answer(outcome, "text") if isinstance(outcome, Answer) else _failure(outcome)
-    fields["attestation"] = _attestation(allowed, outcome, evidence)
+def attested(
+    allowed: Allowed, outcome: Answer | Failure, evidence: Evidence, *, most_bytes: int = MAX_FRAME_BYTES
+) -> bytes:
+    """Return the reply for a fetch, successful or not, with its evidence. It takes at most `most_bytes` (>= 11 MiB)."""
+    fields = _answer(outcome, "text") if isinstance(outcome, Answer) else failed(outcome)
+    fields["attestation"] = attestation(allowed, body_of(outcome), evidence)
     reply = jsontext.dump(fields)
-    if len(reply) > MAX_FRAME_BYTES and isinstance(outcome, Answer):
+    if len(reply) > most_bytes and isinstance(outcome, Answer):
         # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
         reply = jsontext.dump({**fields, **_answer(outcome, "base64")})
     return reply
@@ -68,7 +79,8 @@ def _answer(answer: Answer, form: str) -> dict[str, Any]:
     }
 
 
-def _failure(failure: Failure) -> dict[str, Any]:
+def failed(failure: Failure) -> dict[str, Any]:
+    """Return the fields, without evidence, of the reply for a fetch that failed, or for the query that needed it."""
     return {
         "success": False,
         "status": 504 if failure.kind == "timeout" else 502,
@@ -88,11 +100,12 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return joined
 
 
-def _attestation(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> dict[str, Any]:
+def attestation(allowed: Allowed, body: bytes, evidence: Evidence) -> dict[str, Any]:
+    """Return a reply's `attestation`. `allowed` is the request that it shows, `body` what it hands out."""
     pcrs = evidence.attested.fields.pcrs
     return {
         "attestationId": evidence.attestation_id,
-        "responseHash": legacy.response_hash(body_of(outcome)),
+        "responseHash": legacy.response_hash(body),
         "requestHash": legacy.request_hash(allowed.url.text, allowed.method, _public_headers(allowed)),
         "apiEndpoint": allowed.url.endpoint,
         "apiMethod": allowed.method,

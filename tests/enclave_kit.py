@@ -15,15 +15,18 @@ import cbor2
 from devstack.soft_nsm import SoftNsm
 from devstack.tls_pki import Authority
 from devstack.upstream import Request, Response, UpstreamServer
+from enclave_worker.handlers.operation import Operation
 from enclave_worker.log import Log
+from enclave_worker.sealed.keys import Lifetime
 from enclave_worker.upstream.phases import Phases
 from enclave_worker.upstream.tls import client_context
-from enclave_worker.worker import Capacity, Worker
+from enclave_worker.worker import Capacity, Worker, unix_milliseconds
 from policy import manifest
 from policy.manifest import Upstream
 from wire.errors import PeerLost
 
 HOST = "upstream.test"
+VAULT = "vault.test"  # takes credentials in sealed requests only
 MANIFEST = b"""
 name = "test"
 cid = 16
@@ -51,6 +54,19 @@ headers = ["authorization", "x-plain"]
 media_types = ["text/plain", "application/octet-stream"]
 max_request_bytes = 8388608
 max_response_bytes = 8388608
+
+[[upstreams]]
+host = "vault.test"
+proxy_port = 8444
+tls = true
+secret_headers = ["x-secret"]
+sealed = "required"
+
+[[upstreams.rules]]
+method = "GET"
+path = "/{name:alnum:1-32}"
+headers = ["authorization", "x-secret", "x-plain"]
+max_response_bytes = 8388608
 """
 
 Handler = Callable[[Request], Response]
@@ -73,7 +89,13 @@ class Enclave:
 
     def fetch(self, path: str = "/hello", **fields: Any) -> dict[str, Any]:
         call = {"id": "r1", "url": f"https://{HOST}{path}", "method": "GET", "headers": {}, **fields}
-        reply: dict[str, Any] = json.loads(self.worker.answer(json.dumps(call).encode()))
+        return self.ask(call)
+
+    def query(self, operation: str, params: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return self.ask({"id": "q1", "service": "test", "operation": operation, "params": params, **fields})
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self.worker.answer(json.dumps(message).encode()))
         return reply
 
 
@@ -85,11 +107,15 @@ def enclave(
     phases: Phases | None = None,
     capacity: Capacity | None = None,
     dial: Callable[[Upstream, float], socket.socket] | None = None,
+    lifetime: Lifetime | None = None,
+    clock_ms: Callable[[], int] = unix_milliseconds,
+    toml: bytes = MANIFEST,
+    operations: tuple[Operation, ...] = (),
 ) -> Iterator[Enclave]:
     authority = Authority()
     module = nsm or SoftNsm()
     log = StringIO()
-    with UpstreamServer({HOST: handler}, authority=authority) as server:
+    with UpstreamServer({HOST: handler, VAULT: handler}, authority=authority) as server:
 
         def direct(_: Upstream, deadline: float) -> socket.socket:
             try:
@@ -98,12 +124,15 @@ def enclave(
                 raise PeerLost("down", delivered=False) from exc
 
         worker = Worker(
-            manifest=manifest.load(MANIFEST),
+            manifest=manifest.load(toml),
+            operations=operations,
             exchange=module.exchange,
             dial=dial or direct,
             tls=client_context(authority.roots_pem),
             phases=phases or Phases(connect=1.0, tls=1.0, first_byte=2.0),
             capacity=capacity or Capacity(),
+            lifetime=lifetime or Lifetime(),
+            clock_ms=clock_ms,
             log=Log("test", stream=log),
         )
         try:
