@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from enclave_worker.fields import records
 from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
 from enclave_worker.handlers.operation import Ask, Got, Value, Values
 from tests.corpora import predecessor_vectors
@@ -97,6 +98,8 @@ def test_a_vector_gives_the_predecessors_record_or_error_or_is_listed(vector: di
         assert ours == DEVIATIONS[vector["name"]][1]
     elif theirs["success"]:
         assert (ours, record) == ("values", record_of(theirs))
+        words = b"".join(map(bytes.fromhex, vector["expected"]["fieldElementsHex"]))
+        assert records.encode(records.RECORDS["VIES"], record) == words
     else:
         early = theirs["status"] == 400 or vector["name"] in REFUSED_BEFORE_FETCH
         assert ours == "refused" if early else ours not in ("refused", "values")
