@@ -157,6 +157,13 @@ def test_prefixes_comments_character_data_and_order_change_nothing() -> None:
     assert values(SOAP, answer(inner(valid="tr<!-- no -->ue"))) == expected
 
 
+def test_what_is_in_the_header_is_not_read_and_no_header_is_needed() -> None:
+    expected = values(SOAP, soap())
+    assert values(SOAP, envelope(RESPONSE, before="")) == expected
+    deep = f"<e:Header>{'<a>' * 13}<valid/>{'</a>' * 13}text</e:Header>"  # 16 levels
+    assert values(SOAP, envelope(RESPONSE, before=deep)) == expected
+
+
 def test_unknown_members_of_json_are_not_read() -> None:
     assert values(REST, rest(traderName="---", more={"valid": False}, requestIdentifier="")) == values(REST, rest())
 
@@ -212,6 +219,8 @@ def test_another_status_than_200_is_an_error_even_over_a_perfect_answer(status: 
 
 
 FAULT = f'<e:Fault xmlns:e="{vies_xml.SOAP}"/>'
+RESPONSE = f'<checkVatResponse xmlns="{NS}">{inner()}</checkVatResponse>'
+NIL_DATE = f'<requestDate xmlns:x="{XSI}" x:nil="true">'
 LOOSE = "<valid>true</valid>"
 NOT_THE_SHAPE = {
     "nothing": b"",
@@ -219,22 +228,27 @@ NOT_THE_SHAPE = {
     "a page that is well-formed XML": b"<html><body><valid>true</valid></body></html>",
     "not XML": b"MS_UNAVAILABLE",
     "loose fields": LOOSE.encode(),
-    "a response without an envelope": f'<checkVatResponse xmlns="{NS}">{inner()}</checkVatResponse>'.encode(),
+    "a response without an envelope": RESPONSE.encode(),
     "an envelope of SOAP 1.2": soap().replace(vies_xml.SOAP.encode(), b"http://www.w3.org/2003/05/soap-envelope"),
     "an undeclared prefix": b"<env:Envelope><env:Body/></env:Envelope>",
     "no Body": f'<e:Envelope xmlns:e="{vies_xml.SOAP}"><e:Header/></e:Envelope>'.encode(),
     "an empty Body": envelope(""),
-    "two responses": envelope(f'<checkVatResponse xmlns="{NS}">{inner()}</checkVatResponse>' * 2),
-    "a response and a fault": envelope(f'<checkVatResponse xmlns="{NS}">{inner()}</checkVatResponse>{FAULT}'),
+    "two responses": envelope(RESPONSE * 2),
+    "a response and a fault": envelope(RESPONSE + FAULT),
     "a response in the Header": envelope("", before=f'<e:Header><checkVatResponse xmlns="{NS}"/></e:Header>'),
-    "a second Body": envelope(FAULT, after="<e:Body/>"),
-    "something behind the Body": envelope(FAULT, after="<more/>"),
-    "the Header behind the Body": envelope(FAULT, before="", after="<e:Header/>"),
-    "text in the Body": envelope(f"true{FAULT}"),
+    "another root": envelope(RESPONSE).replace(b"e:Envelope", b"e:Letter"),
+    "a second Body": envelope(RESPONSE, after=f"<e:Body>{RESPONSE}</e:Body>"),
+    "a second Header": envelope(RESPONSE, before="<e:Header/><e:Header/>"),
+    "something before the Body": envelope(RESPONSE, before="<more/>"),
+    "something behind the Body": envelope(RESPONSE, after=f"<more>{RESPONSE}</more>"),
+    "the Header behind the Body": envelope(RESPONSE, before="", after="<e:Header/>"),
+    "text in the envelope": envelope(RESPONSE, before="true"),
+    "text in the Body": envelope(f"true{RESPONSE}"),
+    "a Header of seventeen levels": envelope(RESPONSE, before=f"<e:Header>{'<a>' * 15}{'</a>' * 15}</e:Header>"),
     "another namespace": answer(inner(), namespace="urn"),
     "no namespace": answer(inner(), namespace=""),
     "another response": answer(inner(), element="checkVatApproxResponse"),
-    "the response one level down": envelope(f'<x><checkVatResponse xmlns="{NS}">{inner()}</checkVatResponse></x>'),
+    "the response one level down": envelope(f"<x>{RESPONSE}</x>"),
     "the call itself": answer(inner(), element="checkVat"),
     "no valid": answer(inner().replace("<valid>true</valid>", "")),
     "an empty valid": answer(inner(valid="")),
@@ -255,6 +269,7 @@ NOT_THE_SHAPE = {
     "a name in a name": answer(inner(name="<name>X</name>")),
     "two names": answer(inner() + "<name>INJECTED</name>"),
     "a nil name with a text": answer(inner().replace("<name>", f'<name xmlns:x="{XSI}" x:nil="true">')),
+    "a date that is nil": answer(inner().replace("<requestDate>2025-01-02+01:00", NIL_DATE)),
     "a nil that is no boolean": answer(inner().replace("<name>", f'<name xmlns:x="{XSI}" x:nil="yes">')),
     "a field that the WSDL does not have": answer(inner() + "<status>ACTIVE</status>"),
     "text between the fields": answer(inner() + "true"),
