@@ -164,6 +164,15 @@ def test_what_is_in_the_header_is_not_read_and_no_header_is_needed() -> None:
     assert values(SOAP, envelope(RESPONSE, before=deep)) == expected
 
 
+def test_json_has_at_most_32_levels_of_objects_and_arrays() -> None:
+    assert outcome(REST, rest(more=nested(31))) == "values"
+    assert outcome(REST, rest(more=nested(32))) == "upstream-malformed"
+
+
+def nested(arrays: int) -> Any:
+    return [nested(arrays - 1)] if arrays else 1
+
+
 def test_unknown_members_of_json_are_not_read() -> None:
     assert values(REST, rest(traderName="---", more={"valid": False}, requestIdentifier="")) == values(REST, rest())
 

@@ -4,7 +4,7 @@ Rule: nothing that was sent or received is repeated in an error.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
@@ -14,6 +14,7 @@ from wire.errors import MessageError
 
 # A date or an instant as VIES and HMRC write them (RFC 3339, xsd:date), kept as text: 31 bytes fit a field element.
 MOMENT = re.compile(r"[0-9TZ:.+-]{8,31}")
+MAX_JSON_LEVELS = 32  # ours: the deepest published answer has 3; json alone stops where Python's stack happens to end
 
 
 def parameter(params: Params, name: str, pattern: re.Pattern[str], meaning: str) -> str:
@@ -38,15 +39,25 @@ def refused(status: int) -> OperationFailed:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the one JSON object of a body: UTF-8, no key twice, no NaN (`wire.jsontext`).
+    """Return the one JSON object of a body: UTF-8, no key twice, no NaN (`wire.jsontext`), at most MAX_JSON_LEVELS.
 
     Raises:
         OperationFailed: `upstream-malformed`, for anything else.
     """
     try:
-        return jsontext.parse_object(body)
+        found = jsontext.parse_object(body)
     except MessageError as exc:
         raise OperationFailed("upstream-malformed", "the body is not one JSON object") from exc
+    level: list[Any] = [found]
+    for _ in range(MAX_JSON_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    if level:
+        raise OperationFailed("upstream-malformed", f"the JSON has more than {MAX_JSON_LEVELS} levels")
+    return found
+
+
+def _inside(container: dict[str, Any] | list[Any]) -> Iterable[object]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def text(found: Mapping[str, object], name: str) -> str:
