@@ -15,6 +15,9 @@ from wire import jsontext
 from wire.errors import MessageError
 
 MAX_DEPTH: Final = 32  # ours: objects and lists in one another; an expanded Stripe object has about ten
+ANY_TEXT: Final = re.compile(r"[^\ud800-\udfff]*")  # half a surrogate pair is no text
+# A date or an instant as RFC 3339 and xsd:date write them, kept as text: 31 bytes fit a field element.
+MOMENT: Final = re.compile(r"[0-9TZ:.+-]{8,31}")
 MOST: Final = 2**63 - 1  # what the upstreams' own integers fit, amounts and times; longer ones are no number of theirs
 
 
@@ -25,15 +28,20 @@ def check_status(got: Got) -> None:
         OperationFailed: unavailable for 429 and 5xx, unauthorised for 401 and 403, a fault for any other 4xx, and
             malformed for the rest, such as another 2xx or a redirect.
     """
-    if got.status == 200:
-        return
-    if got.status == 429 or got.status >= 500:
-        raise OperationFailed("upstream-unavailable", f"the upstream answered with status {got.status}")
-    if got.status in (401, 403):
-        raise OperationFailed("upstream-unauthorised", f"the upstream answered with status {got.status}")
-    if 400 <= got.status < 500:
-        raise OperationFailed("upstream-fault", f"the upstream answered with status {got.status}")
-    raise OperationFailed("upstream-malformed", f"no answer of this upstream has status {got.status}")
+    if got.status != 200:
+        raise failure(got.status)
+
+
+def failure(status: int, *, other: str = "upstream-malformed") -> OperationFailed:
+    """Return the error for a status under which no result comes; `other` is the code for what is no 4xx or 5xx."""
+    code = other
+    if status == 429 or status >= 500:
+        code = "upstream-unavailable"
+    elif status in (401, 403):
+        code = "upstream-unauthorised"
+    elif 400 <= status < 500:
+        code = "upstream-fault"
+    return OperationFailed(code, f"the upstream answered with status {status}")
 
 
 def read_object(body: bytes) -> "Answer":
@@ -67,14 +75,14 @@ class Answer:
         """Whether the field is there and not null."""
         return self.entries.get(key) is not None
 
-    def text(self, key: str, pattern: re.Pattern[str]) -> str:
+    def text(self, key: str, pattern: re.Pattern[str] = ANY_TEXT) -> str:
         """The text at `key`, all of which fits `pattern`."""
         value = self.entries.get(key)
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise _malformed(key, "a text of its documented form")
         return value
 
-    def text_or_none(self, key: str, pattern: re.Pattern[str]) -> str | None:
+    def text_or_none(self, key: str, pattern: re.Pattern[str] = ANY_TEXT) -> str | None:
         """The same, or None."""
         return self.text(key, pattern) if self.has(key) else None
 
