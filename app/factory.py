@@ -5,7 +5,7 @@ import uuid
 
 from flask import Flask, Response, g
 
-from app import errors, fetch, health, identity
+from app import errors, fetch, health, identity, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
 from app.router import Router
@@ -21,7 +21,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     chosen_log = log or Log()
     router = Router(settings)
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: fetch._read_body
+    app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
@@ -30,6 +30,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))
     app.register_blueprint(identity.blueprint(router))
     return app

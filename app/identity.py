@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from app import relay
 from app.errors import ApiError
 from app.router import Router
-from wire import messages
+from wire import fields, messages
 from wire.errors import MessageError
 from wire.messages import IdentityQuestion
 
@@ -39,6 +39,6 @@ def _challenge() -> bytes | None:
     if not given:
         return None
     try:
-        return messages.decode_challenge(given[0].replace("-", "+").replace("_", "/"))
+        return fields.challenge(given[0].replace("-", "+").replace("_", "/"))
     except MessageError as exc:
         raise ApiError(400, "bad_request", str(exc)) from exc

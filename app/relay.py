@@ -1,22 +1,50 @@
 """Hands a payload to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from flask import Response, g
+
 from app.errors import ApiError
+from app.log import Log
 from app.pool import PoolFull
 from app.router import Enclave
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 
 RETRY_AFTER_SECONDS = 1
+MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What the log needs of a reply; nobody here judges whether it is true."""
+    """What the log needs of a reply; nobody here judges whether it is true. A sealed reply is a success."""
 
     success: bool
     status: int | None
+
+
+def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, total_ms: int, log: Log) -> Response:
+    """Put a question to an enclave, log that under the name `event`, and return the reply byte for byte.
+
+    `question` is given the milliseconds that the enclave may take and returns a payload; the caller waits `total_ms`.
+
+    Raises:
+        ApiError: 502, 503 or 504.
+    """
+    began = time.monotonic()
+    payload = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
+    summary = summarise(payload)
+    log.event(
+        event,
+        requestId=g.request_id,
+        service=enclave.service.name,
+        success=summary.success,
+        status=summary.status,
+        ms=round((time.monotonic() - began) * 1000),
+    )
+    return Response(payload, mimetype="application/json")
 
 
 def call(enclave: Enclave, payload: bytes, *, deadline: float) -> bytes:
@@ -48,4 +76,10 @@ def summarise(payload: bytes) -> Summary:
     if not isinstance(reply, dict):
         raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not a JSON object")
     status = reply.get("status")
-    return Summary(success=reply.get("success") is True, status=status if isinstance(status, int) else None)
+    success = reply.get("success") is True or "sealed" in reply
+    return Summary(success=success, status=status if isinstance(status, int) else None)
+
+
+def _for_enclave(total_ms: int) -> int:
+    """Return how long the enclave may take, when the caller waits for `total_ms`."""
+    return max(1, total_ms - min(MARGIN_MS, total_ms // 5))

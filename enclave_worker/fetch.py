@@ -15,6 +15,7 @@ from enclave_worker import legacy, reply, statement
 from enclave_worker.attestation import AttestationFailed, Attestor, Place, QueueFull
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
 from enclave_worker.log import Log
+from enclave_worker.sealed import padding
 from enclave_worker.statement import Circumstances, Identity
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Answer, Failure
@@ -22,10 +23,12 @@ from policy import rules
 from policy.errors import Refused
 from policy.manifest import Manifest
 from policy.rules import Allowed
+from wire.frames import MAX_FRAME_BYTES
 from wire.messages import Call
 
 DEFAULT_TIMEOUT_MS = 25_000  # the predecessor's limit for one upstream fetch
 MAX_TIMEOUT_MS = 60_000  # the predecessor's limit for one call to the enclave
+MAX_SEALED_REPLY_BYTES = padding.MAX_ANSWER_BYTES - padding.LENGTH_BYTES
 ATTESTATION_SECONDS = 1.0  # kept back from the caller's time, so that a fetch that times out can still be attested
 
 
@@ -41,23 +44,29 @@ class Fetcher:
     log: Log
     sequence: "itertools.count[int]"
 
-    def answer(self, call: Call) -> bytes:
-        """Return the reply for one call. Never raises for anything that a caller or an upstream can cause."""
+    def answer(self, call: Call, *, sealed: bool = False) -> bytes:
+        """Return the reply for one call, `sealed` if it came so: the reply will be, too.
+
+        Never raises for anything that a caller or an upstream can cause.
+        """
         began = time.monotonic()
         seconds = min(call.timeout_ms or DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS) / 1000
         deadline = began + seconds
         call_id = call.id or str(uuid.uuid4())
         try:
             allowed = rules.decide(
-                self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body
+                self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
             )
             with self.attestor.reserve() as place:
                 outcome = self.client.fetch(allowed, deadline=deadline - min(ATTESTATION_SECONDS, seconds / 4))
                 self._log(call_id, allowed, outcome, began)
-                return self._attest(place, call, call_id, allowed, outcome, deadline)
+                evidence = self._attest(place, call, call_id, allowed, outcome, deadline)
+            return reply.attested(
+                allowed, outcome, evidence, most_bytes=MAX_SEALED_REPLY_BYTES if sealed else MAX_FRAME_BYTES
+            )
         except Refused as exc:
             self.log.event("refused", id=call_id, reason=exc.reason)
-            return reply.refusal(403, str(exc))
+            return reply.refusal(403, str(exc), code=exc.reason)
         except QueueFull:
             self.log.event("full", id=call_id, what="attestation")
             return reply.refusal(503, "Enclave at capacity")
@@ -67,7 +76,7 @@ class Fetcher:
 
     def _attest(
         self, place: Place, call: Call, call_id: str, allowed: Allowed, outcome: Answer | Failure, deadline: float
-    ) -> bytes:
+    ) -> reply.Evidence:
         now_ms = self.clock_ms()
         circumstances = Circumstances(id=call_id, seq=next(self.sequence), time_ms=now_ms, challenge=call.challenge)
         said = statement.encode(self.identity, circumstances, [(allowed, outcome)])
@@ -80,14 +89,13 @@ class Fetcher:
         drift = self.clock_ms() - attested.fields.timestamp_ms
         if abs(drift) > MAX_CLOCK_DIFFERENCE_MS:  # a statement with a wrong time is worth nothing to a verifier
             raise AttestationFailed(f"the enclave's clock differs by {drift} ms from the NSM's")
-        evidence = reply.Evidence(
+        return reply.Evidence(
             attestation_id=f"enc-{uuid.uuid4()}",
             statement=said,
             timestamp=timestamp,
             nonce=nonce,
             attested=attested,
         )
-        return reply.attested(allowed, outcome, evidence)
 
     def _log(self, call_id: str, allowed: Allowed, outcome: Answer | Failure, began: float) -> None:
         came = {"status": outcome.status} if isinstance(outcome, Answer) else {"failure": outcome.kind}

@@ -1,16 +1,19 @@
-"""Who this worker is: service, manifest, boot and boot report, bound into an NSM document with the caller's challenge.
+"""Who this worker is: service, manifest, boot, boot report and sealing key, bound into an NSM document.
 
-The identity is deterministic CBOR, returned verbatim; the document's `user_data` holds its SHA-256 and its `nonce` is
-the caller's challenge. CDDL: ARCHITECTURE.md, "Identity".
+The identity is deterministic CBOR, returned verbatim; the document's `user_data` holds its SHA-256 and that of the
+sealing key, its `nonce` is the caller's challenge. CDDL: ARCHITECTURE.md, "Boot and identity".
 """
 
 import base64
 import hashlib
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from enclave_worker.attestation import Attestor
 from enclave_worker.boot import Report
+from enclave_worker.sealed.envelope import SUITE_NAME
+from enclave_worker.sealed.keys import SealingKey
 from enclave_worker.statement import Identity, deterministic
 from wire import jsontext
 
@@ -20,40 +23,42 @@ ATTESTATION_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """An identity that can be shown again and again, each time under another challenge."""
+    """An identity that can be shown again and again, each time under another challenge. `lasting` never changes."""
 
     service: str
-    encoded: bytes
+    lasting: dict[str, Any]
 
     @classmethod
     def of(cls, identity: Identity, report: Report) -> "Card":
         """Return the card of a worker that has booted; outside an enclave the report is empty, and shown as such."""
         findings = [[finding.check, finding.found] for finding in report]
-        fields = {
+        lasting = {
             "profile": PROFILE,
             "service": identity.service,
             "manifest": identity.manifest,
             "boot": identity.boot,
             "report": findings,
         }
-        return cls(service=identity.service, encoded=deterministic(fields))
+        return cls(service=identity.service, lasting=lasting)
 
-    def show(self, attestor: Attestor, challenge: bytes | None) -> bytes:
-        """Return the reply to a request for the identity.
+    def show(self, attestor: Attestor, challenge: bytes | None, key: SealingKey) -> bytes:
+        """Return the reply to a request for the identity, with the key to seal to.
 
         Raises:
             QueueFull, AttestationFailed: the NSM is busy or broken.
         """
-        user_data = deterministic({"profile": PROFILE, "identity": hashlib.sha256(self.encoded).digest()})
+        sealing = {"suite": SUITE_NAME, "key": key.public, "until": key.until_ms}
+        encoded = deterministic({**self.lasting, "sealing": sealing})
+        bound = {"profile": PROFILE, "identity": hashlib.sha256(encoded).digest(), "key": key.id}
         deadline = time.monotonic() + ATTESTATION_SECONDS
         with attestor.reserve() as place:
-            attested = place.attest(nonce=challenge, user_data=user_data, deadline=deadline)
+            attested = place.attest(nonce=challenge, user_data=deterministic(bound), deadline=deadline)
         pcrs = {f"pcr{index}": value.hex() for index, value in attested.fields.pcrs.items() if any(value)}
         return jsontext.dump(
             {
                 "success": True,
                 "service": self.service,
-                "identity": base64.b64encode(self.encoded).decode(),
+                "identity": base64.b64encode(encoded).decode(),
                 "nsmDocument": base64.b64encode(attested.document).decode(),
                 "pcrs": pcrs,
             }

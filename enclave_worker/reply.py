@@ -28,9 +28,18 @@ class Evidence:
     attested: Attested
 
 
-def refusal(status: int, error: str) -> bytes:
-    """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out."""
-    return jsontext.dump({"success": False, "status": status, "headers": {}, "rawBody": "", "error": error})
+def refusal(status: int, error: str, *, code: str | None = None) -> bytes:
+    """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out.
+
+    `code` is for programs, where one has something to do about it.
+    """
+    fields: dict[str, Any] = {"success": False, "status": status, "headers": {}, "rawBody": "", "error": error}
+    return jsontext.dump(fields if code is None else {**fields, "code": code})
+
+
+def sealed(data: bytes) -> bytes:
+    """Return the reply to a sealed call: all that it says is for whoever holds the reply key."""
+    return jsontext.dump({"sealed": base64.b64encode(data).decode()})
 
 
 def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
@@ -38,12 +47,14 @@ def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
     return jsontext.dump({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
 
 
-def attested(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> bytes:
-    """Return the reply for a fetch, successful or not, with its evidence. It fits a frame."""
+def attested(
+    allowed: Allowed, outcome: Answer | Failure, evidence: Evidence, *, most_bytes: int = MAX_FRAME_BYTES
+) -> bytes:
+    """Return the reply for a fetch, successful or not, with its evidence. It takes at most `most_bytes` (>= 11 MiB)."""
     fields = _answer(outcome, "text") if isinstance(outcome, Answer) else _failure(outcome)
     fields["attestation"] = _attestation(allowed, outcome, evidence)
     reply = jsontext.dump(fields)
-    if len(reply) > MAX_FRAME_BYTES and isinstance(outcome, Answer):
+    if len(reply) > most_bytes and isinstance(outcome, Answer):
         # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
         reply = jsontext.dump({**fields, **_answer(outcome, "base64")})
     return reply

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enclave_worker import reply
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
@@ -18,6 +18,10 @@ from enclave_worker.boot import Report
 from enclave_worker.fetch import Fetcher
 from enclave_worker.identity import Card
 from enclave_worker.log import Log
+from enclave_worker.sealed.clock import ForwardClock
+from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
+from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
+from enclave_worker.sealed.replays import DEFAULT_PLACES, ReplayMemory
 from enclave_worker.statement import Identity
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.connection import Dial
@@ -27,14 +31,18 @@ from policy.manifest import Manifest
 from wire import messages
 from wire.errors import MessageError
 from wire.messages import CALL_FIELDS, Call, IdentityQuestion, Ping
+from wire.sealed import SealedCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How much one worker takes on at once: `fetches`, a thread each, and `attestations`, places at the NSM."""
+    """How much one worker takes on at once: `fetches`, a thread each, `attestations`, places at the NSM, and `replays`,
+    the sealed requests that it remembers.
+    """
 
     fetches: int = 64
     attestations: int = 256
+    replays: int = DEFAULT_PLACES
 
 
 DEFAULT_CAPACITY = Capacity()
@@ -46,7 +54,7 @@ def unix_milliseconds() -> int:
 
 
 class Worker:
-    """Answers calls, pings and questions for its identity. Safe to use from many threads.
+    """Answers calls, sealed or not, pings and questions for its identity. Safe to use from many threads.
 
     `report` is what `boot.boot` found; outside an enclave there is none.
     """
@@ -61,6 +69,7 @@ class Worker:
         phases: Phases = DEFAULT_PHASES,
         report: Report = (),
         capacity: Capacity = DEFAULT_CAPACITY,
+        lifetime: Lifetime = DEFAULT_LIFETIME,
         clock_ms: Callable[[], int] = unix_milliseconds,
         log: Log | None = None,
     ) -> None:
@@ -69,6 +78,11 @@ class Worker:
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
         self._card = Card.of(self._identity, report)
+        forward = ForwardClock(clock_ms)
+        self._keys = KeyRing(forward, lifetime)
+        self._opener = Opener(
+            service=manifest.name, keys=self._keys, replays=ReplayMemory(places=capacity.replays), clock_ms=forward
+        )
         self._attestor = Attestor(exchange, places=capacity.attestations)
         self._client = Client(dial=dial, tls=tls, phases=phases)
         self._fetcher = Fetcher(
@@ -94,24 +108,44 @@ class Worker:
                 return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
             case IdentityQuestion():
                 return self._show_identity(request.challenge)
+            case SealedCall():
+                return self._answer_sealed(request)
             case Call():
-                return self._fetch(request)
+                return self._fetch(request, sealed=False)
 
     def _show_identity(self, challenge: bytes | None) -> bytes:
         try:
-            return self._card.show(self._attestor, challenge)
+            return self._card.show(self._attestor, challenge, self._keys.current())
         except QueueFull:
             return reply.refusal(503, "Enclave at capacity")
         except AttestationFailed as exc:
             self._log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
 
-    def _fetch(self, request: Call) -> bytes:
+    def _answer_sealed(self, sealed: SealedCall) -> bytes:
+        try:
+            opened = self._opener.open(sealed)
+        except SealedRefused as exc:
+            self._log.event("refused", reason=exc.code)
+            return reply.refusal(exc.status, str(exc), code=exc.code)
+        return reply.sealed(opened.seal(self._answer_opened(opened, sealed.timeout_ms)))
+
+    def _answer_opened(self, opened: Opened, timeout_ms: int | None) -> bytes:
+        """Answer what was inside, within the time of whoever carries it."""
+        try:
+            call = messages.read_call(opened.request)
+        except MessageError as exc:
+            self._log.event("bad message", field=exc.field if exc.field in CALL_FIELDS else "")
+            return reply.refusal(400, str(exc))
+        limits = [limit for limit in (call.timeout_ms, timeout_ms) if limit is not None]
+        return self._fetch(replace(call, timeout_ms=min(limits, default=None)), sealed=True)
+
+    def _fetch(self, request: Call, *, sealed: bool) -> bytes:
         if not self._slots.acquire(blocking=False):
             self._log.event("full", id=request.id or "", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
-            return self._fetcher.answer(request)
+            return self._fetcher.answer(request, sealed=sealed)
         finally:
             self._slots.release()
 

@@ -14,8 +14,10 @@ from hashlib import sha256
 from itertools import combinations
 from typing import TypeVar
 
+from policy import operations
 from policy.errors import ManifestError, PolicyError
 from policy.headers import check_method, check_name, media_type
+from policy.operations import Declaration
 from policy.paths import PathPattern, parse_pattern, parse_query_key
 from policy.tables import Table
 from policy.url import check_host
@@ -60,12 +62,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """A host, the port on CID 3 where the parent's vsock-proxy leads to it, and what may be asked of it."""
+    """A host, the port on CID 3 where the parent's vsock-proxy leads to it, and what may be asked of it.
+
+    `sealed_required`: a credential for it (any `headers.is_secret`) is accepted in a sealed request only.
+    """
 
     host: str
     proxy_port: int
     tls: bool
     secret_headers: frozenset[str]
+    sealed_required: bool
     rules: tuple[Rule, ...]
 
 
@@ -79,6 +85,7 @@ class Manifest:
     ecr_tag: str
     pcr0_parameter: str
     upstreams: tuple[Upstream, ...]
+    operations: tuple[Declaration, ...]
     digest: bytes
 
 
@@ -89,7 +96,7 @@ def load(data: bytes) -> Manifest:
         ManifestError: not TOML, unknown or missing keys, wrong types, values out of range, duplicates.
     """
     top = Table(at="", entries=_parse_toml(data))
-    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "upstreams")
+    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "upstreams", "operations")
     name = _name(top)
     upstreams = tuple(_upstream(table) for table in top.tables("upstreams"))
     _check_distinct("upstreams", "host", [upstream.host for upstream in upstreams])
@@ -101,6 +108,10 @@ def load(data: bytes) -> Manifest:
         ecr_tag=_ecr_tag(top),
         pcr0_parameter=_pcr0_parameter(top, name),
         upstreams=upstreams,
+        operations=operations.read(
+            top.tables("operations") if "operations" in top.entries else (),
+            hosts=frozenset(upstream.host for upstream in upstreams),
+        ),
         digest=sha256(data).digest(),
     )
 
@@ -139,7 +150,7 @@ def _pcr0_parameter(top: Table, name: str) -> str:
 
 
 def _upstream(table: Table) -> Upstream:
-    table.only("host", "proxy_port", "tls", "secret_headers", "rules")
+    table.only("host", "proxy_port", "tls", "secret_headers", "sealed", "rules")
     rules = tuple(_rule(rule) for rule in table.tables("rules"))
     for (first, one), (second, other) in combinations(enumerate(rules), 2):
         if one.method == other.method and one.path.overlaps(other.path):
@@ -151,8 +162,17 @@ def _upstream(table: Table) -> Upstream:
         proxy_port=table.number("proxy_port", least=1, most=MOST_PORT),
         tls=table.flag("tls"),
         secret_headers=_header_names(table, "secret_headers"),
+        sealed_required=_sealed_required(table),
         rules=rules,
     )
+
+
+def _sealed_required(table: Table) -> bool:
+    if "sealed" not in table.entries:
+        return False
+    if table.text("sealed") != "required":
+        raise ManifestError(table.place("sealed"), 'expected "required", or no such key')
+    return True
 
 
 def _rule(table: Table) -> Rule:

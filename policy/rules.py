@@ -8,7 +8,7 @@ fetch needs: Host header, SNI, certificate name and proxy port all come from `Al
 from dataclasses import dataclass
 
 from policy.errors import NotAllowed
-from policy.headers import Header, check_headers, check_method, media_type
+from policy.headers import Header, check_headers, check_method, is_secret, media_type
 from policy.manifest import Manifest, Rule, Upstream
 from policy.paths import check_query
 from policy.url import Url, parse
@@ -31,7 +31,9 @@ class Allowed:
     rule: Rule
 
 
-def decide(manifest: Manifest, *, url: object, method: object, headers: object, body: object) -> Allowed:
+def decide(
+    manifest: Manifest, *, url: object, method: object, headers: object, body: object, sealed: bool = False
+) -> Allowed:
     """Decide on a request as a caller sent it.
 
     Args:
@@ -40,6 +42,7 @@ def decide(manifest: Manifest, *, url: object, method: object, headers: object, 
         method: a text, `headers.check_method`.
         headers: pairs of texts, `headers.check_headers`.
         body: bytes, or None, which means the same as no bytes.
+        sealed: whether the request came sealed to the enclave, so that nobody on the way has read it.
 
     Raises:
         Refused: UrlRefused, MethodRefused or HeaderRefused when a part is malformed or no part of a request at all,
@@ -50,11 +53,27 @@ def decide(manifest: Manifest, *, url: object, method: object, headers: object, 
     checked = check_headers(headers)
     content = _check_body_type(body)
     upstream = _find_upstream(manifest, asked)
+    check_sealed(upstream, checked, sealed=sealed)
     rule = _find_rule(manifest, upstream, asked, verb)
     check_query(asked.query, rule.query, rule.query_optional)
     _check_header_names(rule, checked)
     _check_body(rule, checked, content)
     return Allowed(url=asked, method=verb, headers=checked, body=content, upstream=upstream, rule=rule)
+
+
+def check_sealed(upstream: Upstream, headers: tuple[Header, ...], *, sealed: bool) -> None:
+    """Check that no credential came in clear to an upstream that wants them sealed.
+
+    Raises:
+        NotAllowed: one did. Whoever carried it has read it: it should be revoked.
+    """
+    if sealed or not upstream.sealed_required:
+        return
+    for header in headers:
+        if is_secret(header.name, upstream.secret_headers):
+            raise NotAllowed(
+                "sealed.required", f"{header.key} for {upstream.host} is accepted in a sealed request only"
+            )
 
 
 def _check_body_type(body: object) -> bytes:

@@ -16,14 +16,16 @@ from devstack.soft_nsm import SoftNsm
 from devstack.tls_pki import Authority
 from devstack.upstream import Request, Response, UpstreamServer
 from enclave_worker.log import Log
+from enclave_worker.sealed.keys import Lifetime
 from enclave_worker.upstream.phases import Phases
 from enclave_worker.upstream.tls import client_context
-from enclave_worker.worker import Capacity, Worker
+from enclave_worker.worker import Capacity, Worker, unix_milliseconds
 from policy import manifest
 from policy.manifest import Upstream
 from wire.errors import PeerLost
 
 HOST = "upstream.test"
+VAULT = "vault.test"  # takes credentials in sealed requests only
 MANIFEST = b"""
 name = "test"
 cid = 16
@@ -50,6 +52,19 @@ path = "/{name:alnum:1-32}"
 headers = ["authorization", "x-plain"]
 media_types = ["text/plain", "application/octet-stream"]
 max_request_bytes = 8388608
+max_response_bytes = 8388608
+
+[[upstreams]]
+host = "vault.test"
+proxy_port = 8444
+tls = true
+secret_headers = ["x-secret"]
+sealed = "required"
+
+[[upstreams.rules]]
+method = "GET"
+path = "/{name:alnum:1-32}"
+headers = ["authorization", "x-secret", "x-plain"]
 max_response_bytes = 8388608
 """
 
@@ -85,11 +100,13 @@ def enclave(
     phases: Phases | None = None,
     capacity: Capacity | None = None,
     dial: Callable[[Upstream, float], socket.socket] | None = None,
+    lifetime: Lifetime | None = None,
+    clock_ms: Callable[[], int] = unix_milliseconds,
 ) -> Iterator[Enclave]:
     authority = Authority()
     module = nsm or SoftNsm()
     log = StringIO()
-    with UpstreamServer({HOST: handler}, authority=authority) as server:
+    with UpstreamServer({HOST: handler, VAULT: handler}, authority=authority) as server:
 
         def direct(_: Upstream, deadline: float) -> socket.socket:
             try:
@@ -104,6 +121,8 @@ def enclave(
             tls=client_context(authority.roots_pem),
             phases=phases or Phases(connect=1.0, tls=1.0, first_byte=2.0),
             capacity=capacity or Capacity(),
+            lifetime=lifetime or Lifetime(),
+            clock_ms=clock_ms,
             log=Log("test", stream=log),
         )
         try:

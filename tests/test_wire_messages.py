@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from wire import jsontext, messages
 from wire.errors import MessageError
-from wire.messages import MAX_TIMEOUT_MS, PING, Call, Ping
+from wire.fields import MAX_TIMEOUT_MS
+from wire.messages import PING, Call, Ping
 
 LEAST = {"url": "https://ec.europa.eu/x", "method": "GET"}
 CHALLENGE = bytes(range(16))

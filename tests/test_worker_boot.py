@@ -155,6 +155,7 @@ def test_the_identity_is_bound_with_the_callers_challenge() -> None:
     assert cbor2.loads(fields.user_data or b"") == {
         "profile": "tytle/enclave-identity/v1",
         "identity": hashlib.sha256(identity).digest(),
+        "key": hashlib.sha256(said["sealing"]["key"]).digest(),
     }
     assert (said["service"], said["manifest"], said["report"]) == ("test", POLICY.digest, [])
     assert (said["boot"].hex(), reply["service"]) == (pong["boot"], "test")

@@ -1,4 +1,5 @@
-"""What the frames say: a call and a ping, read from JSON once and never passed on as a dict.
+"""What the frames say: a call, a ping, a question for the identity or a sealed call. Read from JSON once, and never
+passed on as a dict.
 
 A call is the body of `POST /attest/fetch` as it is: the parent reads it with this grammar to fail early, the worker
 reads it again and trusts nothing. Fields: ARCHITECTURE.md, "Parent HTTP API". What a URL, a method or a header may
@@ -6,17 +7,14 @@ hold is the business of `policy/`; here they are strings.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from wire import jsontext
+from wire import fields as read
+from wire import jsontext, sealed
 from wire.errors import MessageError
+from wire.sealed import SealedCall
 
-MIN_CHALLENGE_BYTES = 16  # 128 bits: guessing or repeating one is out of reach
-MAX_CHALLENGE_BYTES = 64
-MAX_ID_CHARS = 128
-MAX_TIMEOUT_MS = 120_000  # twice the predecessor's longest wait
 MODES = ("document",)
 DEFAULT_MODE = "document"
 CALL_FIELDS = frozenset({"id", "url", "method", "headers", "body", "bodyEncoding", "challenge", "mode", "timeoutMs"})
@@ -51,16 +49,25 @@ class IdentityQuestion:
 PING = b'{"type":"ping"}'
 
 
-def decode_request(payload: bytes) -> Call | Ping | IdentityQuestion:
+Message = Call | Ping | IdentityQuestion | SealedCall
+
+
+def decode_request(payload: bytes) -> Message:
     """Read a frame's payload. Any object whose `type` is `ping` is a ping, as in the predecessor.
 
     Raises:
-        MessageError: it is none of the three; `field` names the culprit.
+        MessageError: it is no message; `field` names the culprit.
     """
     fields = jsontext.parse_object(payload)
-    if fields.get("type") == "ping":
-        return Ping()
-    return _identity_question(fields) if fields.get("type") == "identity" else _call(fields)
+    match fields.get("type"):
+        case "ping":
+            return Ping()
+        case "identity":
+            return _identity_question(fields)
+        case sealed.FRAME_TYPE:
+            return sealed.read(fields)
+        case _:
+            return read_call(fields)
 
 
 def decode_call(payload: bytes) -> Call:
@@ -69,7 +76,7 @@ def decode_call(payload: bytes) -> Call:
     Raises:
         MessageError: it is not a call; `field` names the culprit.
     """
-    return _call(jsontext.parse_object(payload))
+    return read_call(jsontext.parse_object(payload))
 
 
 def encode_call(call: Call) -> bytes:
@@ -97,18 +104,6 @@ def encode_identity_question(question: IdentityQuestion) -> bytes:
     return jsontext.dump(fields)
 
 
-def decode_challenge(text: str) -> bytes:
-    """Read a challenge: base64 of 16 to 64 bytes.
-
-    Raises:
-        MessageError: it is none.
-    """
-    challenge = _base64("challenge", text)
-    if not MIN_CHALLENGE_BYTES <= len(challenge) <= MAX_CHALLENGE_BYTES:
-        raise MessageError("challenge", f"must be {MIN_CHALLENGE_BYTES} to {MAX_CHALLENGE_BYTES} bytes in base64")
-    return challenge
-
-
 def encode_body(body: bytes) -> tuple[str, str]:
     """Return a body as JSON text and the name of its encoding: `utf-8` where that is exact, else `base64`."""
     try:
@@ -117,35 +112,25 @@ def encode_body(body: bytes) -> tuple[str, str]:
         return base64.b64encode(body).decode(), "base64"
 
 
-def _call(fields: dict[str, Any]) -> Call:
+def read_call(fields: dict[str, Any]) -> Call:
+    """Return the call that a JSON object says.
+
+    Raises:
+        MessageError: it says none; `field` names the culprit.
+    """
     if not fields.get("url") or not fields.get("method"):
         raise MessageError("", "Missing required fields: url, method")
-    unknown = sorted(fields.keys() - CALL_FIELDS)
-    if unknown:
-        raise MessageError(_quoted(unknown[0]), "unknown field")
+    read.only(fields, CALL_FIELDS)
     return Call(
-        id=_id(fields.get("id")),
+        id=read.identifier(fields.get("id")),
         url=jsontext.text("url", fields["url"]),
         method=jsontext.text("method", fields["method"]),
         headers=_headers(fields.get("headers")),
         body=_body(fields.get("body"), fields.get("bodyEncoding", "utf-8")),
-        challenge=_challenge(fields.get("challenge")),
+        challenge=read.challenge(fields.get("challenge")),
         mode=_mode(fields.get("mode")),
-        timeout_ms=_timeout(fields.get("timeoutMs")),
+        timeout_ms=read.timeout_ms(fields.get("timeoutMs")),
     )
-
-
-def _quoted(name: str) -> str:
-    return ascii(name[:64])
-
-
-def _id(value: object) -> str | None:
-    if value is None or value == "":
-        return None
-    text = jsontext.text("id", value)
-    if len(text) > MAX_ID_CHARS or not all("!" <= char <= "~" for char in text):
-        raise MessageError("id", f"must be 1 to {MAX_ID_CHARS} visible ASCII characters without blanks")
-    return text
 
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
@@ -162,18 +147,12 @@ def _body(value: object, encoding: object) -> bytes | None:
     if value is None:
         return None
     text = jsontext.text("body", value)
-    return text.encode() if encoding == "utf-8" else _base64("body", text)
+    return text.encode() if encoding == "utf-8" else read.base64_bytes("body", text)
 
 
 def _identity_question(fields: dict[str, Any]) -> IdentityQuestion:
-    unknown = sorted(fields.keys() - {"type", "challenge"})
-    if unknown:
-        raise MessageError(_quoted(unknown[0]), "unknown field")
-    return IdentityQuestion(challenge=_challenge(fields.get("challenge")))
-
-
-def _challenge(value: object) -> bytes | None:
-    return None if value is None else decode_challenge(jsontext.text("challenge", value))
+    read.only(fields, frozenset({"type", "challenge"}))
+    return IdentityQuestion(challenge=read.challenge(fields.get("challenge")))
 
 
 def _mode(value: object) -> str:
@@ -183,22 +162,3 @@ def _mode(value: object) -> str:
     if mode not in MODES:
         raise MessageError("mode", f"must be one of: {', '.join(MODES)}")
     return mode
-
-
-def _timeout(value: object) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TIMEOUT_MS:
-        raise MessageError("timeoutMs", f"must be a whole number from 1 to {MAX_TIMEOUT_MS}")
-    return value
-
-
-def _base64(field: str, text: str) -> bytes:
-    problem = "is not standard base64 with padding"
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise MessageError(field, problem) from exc
-    if base64.b64encode(data) != text.encode():  # Python tolerates "AP/+=" and stray bits before the padding
-        raise MessageError(field, problem)
-    return data

@@ -1,0 +1,35 @@
+"""`POST /attest/sealed`: find the enclave by the service's name, and relay what nobody here can read.
+
+The parent sees a service, a key id, a size and a time. It routes, and bounds sizes and the number of calls under way.
+"""
+
+from dataclasses import replace
+
+from flask import Blueprint, Response
+
+from app import body, relay
+from app.errors import ApiError
+from app.log import Log
+from app.router import Router
+from wire import sealed
+
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+    """Return the route of this module."""
+    routes = Blueprint("sealed", __name__)
+
+    @routes.post("/attest/sealed")
+    def attest_sealed() -> Response:
+        request = body.read(sealed.decode_request)
+        enclave = router.named(request.service)
+        if enclave is None:
+            raise ApiError(404, "no_enclave", "No enclave configured under this name")
+        return relay.deliver(
+            enclave,
+            lambda left_ms: sealed.encode(replace(request.call, timeout_ms=left_ms)),
+            event="sealed",
+            total_ms=request.call.timeout_ms or timeout_ms,
+            log=log,
+        )
+
+    return routes
