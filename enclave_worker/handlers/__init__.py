@@ -8,7 +8,10 @@ folder and `wire.jsontext`.
 `HANDLERS` is the whole registry: a service is served by what stands in its line, and by nothing else.
 """
 
+from enclave_worker.handlers import sicae
 from enclave_worker.handlers.operation import Operation
 
-HANDLERS: dict[str, tuple[Operation, ...]] = {}
+HANDLERS: dict[str, tuple[Operation, ...]] = {
+    "sicae": sicae.OPERATIONS,
+}
 """By the name of the service, as in `services/NAME.toml`: every operation that this code can run for it."""
