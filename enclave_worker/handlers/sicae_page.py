@@ -20,8 +20,8 @@ NO_DATA: Final = "Não existem dados para o critério de pesquisa indicado."
 NO_NIPC: Final = "O campo 'NIPC' não é válido"
 
 MAX_SECONDARY: Final = 3  # the grid has three places; the page Detalhe.aspx has them all
-MAX_TOKEN_CHARACTERS: Final = 16 * 1024  # ours: __VIEWSTATE has 700 to 1,500
-MAX_TEXT_CHARACTERS: Final = 1024  # ours: the form takes names of 160, the longest description has some 200
+MAX_TOKEN_CHARACTERS: Final = 16 * 1024  # ours: recorded ones have 600 to 1,500
+MAX_TEXT_CHARACTERS: Final = 1024  # ours: the form takes names of 160
 
 _STATE: Final = re.compile(r"[A-Za-z0-9+/=]+")  # ASP.NET writes base64
 _NIPC: Final = re.compile(r"[0-9]{9}")
