@@ -13,6 +13,7 @@ import certifi
 
 from devstack.soft_nsm import SoftNsm
 from enclave_worker.__main__ import serve
+from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from enclave_worker.upstream.tls import client_context
@@ -54,7 +55,8 @@ def main(arguments: list[str]) -> int:
 
     log = Log(policy.name)
     tls = client_context(roots.read_text(encoding="ascii"))
-    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, log=log)
+    operations = HANDLERS.get(policy.name, ())
+    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, operations=operations, log=log)
     path = socket_path(options.folder, policy.name)
     path.unlink(missing_ok=True)
     serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.answer, log=log), log)

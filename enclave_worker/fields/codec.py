@@ -6,7 +6,7 @@ import hashlib
 ORDER = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 WORD_BYTES = 32
 MAX_SHORT_STRING_BYTES = 31  # 248 bits: any 31 bytes are below ORDER, which has 254
-MAX_TEXT_BYTES = 16 * 1024  # ours: 32 of them fit a statement of 1 MiB beside its exchanges
+MAX_TEXT_BYTES = 8 * 1024  # ours: 32 of them, and the heads of 8 responses, fit a statement of 1 MiB
 
 
 class Unencodable(Exception):

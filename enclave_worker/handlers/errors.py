@@ -9,6 +9,8 @@ OPERATION_FAILURES: Final = {
     "upstream-mismatch": "The upstream answered another question than the one asked.",
     "upstream-unauthorised": "The upstream did not accept the credential.",
     "not-found": "The upstream does not have what was asked for.",
+    "unencodable": "A value does not fit its field in the schema that was asked for.",  # found by the caller's code
+    "call-refused": "What the upstream answered leads to a call that the policy refuses.",  # the same
 }
 """Every code that `OperationFailed` may have, with its sentence. `not-found` is only for operations in which "not
 found" is no documented result of its own."""
