@@ -90,6 +90,8 @@ def tokens_of(page: str) -> tuple[Token, ...]:
         raise malformed(f"the page has more than {MAX_PAGE_CHARACTERS} characters")
     if _CONTROL.search(page):
         raise malformed("the page has a control character")
+    if f"<{_END}" in page.lower():
+        raise malformed("the page has a tag that no page has")
     parser = _Parser()
     try:
         parser.feed(page.replace("&", "&amp;") + f"<{_END}>")
@@ -159,20 +161,13 @@ class _Parser(HTMLParser):
 
     def _start(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == _END:
-            self._end()
+            self._ended = True
             return
         names = [name for name, _ in attrs]
         sound = len(names) == len(set(names)) and all(map(_ATTRIBUTE_NAME.fullmatch, names))
         self._add(Start(name=tag, attributes=tuple((name, decode(value or "")) for name, value in attrs), sound=sound))
 
-    def _end(self) -> None:
-        if self._ended:
-            raise malformed("the page has a tag that no page has")
-        self._ended = True
-
     def _add(self, token: Token) -> None:
-        if self._ended:
-            raise malformed("the page has a tag that no page has")
         if len(self._tokens) == MAX_TOKENS:
             raise malformed(f"the page has more than {MAX_TOKENS} tags and texts")
         self._tokens.append(token)
