@@ -26,6 +26,7 @@ MAX_TEXT_CHARACTERS: Final = 1024  # ours: the form takes names of 160
 _STATE: Final = re.compile(r"[A-Za-z0-9+/=]+")  # ASP.NET writes base64
 _NIPC: Final = re.compile(r"[0-9]{9}")
 _CODE: Final = re.compile(r"[0-9]{5}")
+_WORD: Final = re.compile(f"[^{BLANKS}]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,7 @@ def _label(tokens: tuple[Token, ...]) -> str:
     found = [
         (number, tag)
         for number, tag in enumerate(tokens)
-        if isinstance(tag, Start) and LABEL in (tag.get("class") or "").split()
+        if isinstance(tag, Start) and LABEL in _WORD.findall(tag.get("class") or "")
     ]
     if len(found) > 1:
         raise malformed("the page has two labels for errors")
@@ -203,7 +204,7 @@ def _activities(cell: Cell) -> tuple[Activity, ...]:
     """The cell's CAEs: one in each titled element, a comma behind it, or several without description in plain text."""
     own, *titled = cell
     found = [_activity(piece) for piece in titled if piece.text or piece.title]
-    plain = [Activity(code=_code(text), description=None) for text in own.text.replace(",", " ").split()]
+    plain = [Activity(code=_code(text), description=None) for text in _WORD.findall(own.text.replace(",", " "))]
     if found and plain:
         raise malformed("a cell has CAEs with and without a description")
     kept: dict[str, Activity] = {}
