@@ -20,7 +20,7 @@ from devstack.vies import Vies
 from enclave_worker.fields import records
 from enclave_worker.fields.versioned import encode
 from enclave_worker.handlers.sicae import URL
-from tytle_verifier import Policy, Release, StatementError, TlsDemands, VerifiedReply
+from tytle_verifier import AttestedFailure, Policy, Release, StatementError, TlsDemands, VerifiedReply
 
 NIPC = "513032525"
 FORM = {"url": URL, "method": "GET", "headers": {"User-Agent": "Mozilla/5.0"}}
@@ -40,9 +40,12 @@ def post(stack: Stack, path: str, call: dict[str, Any]) -> tuple[bytes, requests
     return sent, requests.post(f"{stack.url}{path}", data=sent, headers=headers, timeout=40)
 
 
+def asking(nif: object = NIPC, **more: Any) -> dict[str, Any]:
+    return {"service": "sicae", "operation": "sicae.lookup", "params": {"nif": nif}, **more}
+
+
 def query(stack: Stack, nif: object = NIPC, **more: Any) -> dict[str, Any]:
-    call = {"service": "sicae", "operation": "sicae.lookup", "params": {"nif": nif}, **more}
-    reply: dict[str, Any] = post(stack, "/attest/query", call)[1].json()
+    reply: dict[str, Any] = post(stack, "/attest/query", asking(nif, **more))[1].json()
     return reply
 
 
@@ -58,12 +61,9 @@ def verify(stack: Stack, sent: bytes, received: bytes, tls: TlsDemands) -> Verif
         urls=(URL,),
         tls=tls,
     )
+    load = tytle_verifier.load_query if b'"params"' in sent else tytle_verifier.load_request
     return tytle_verifier.verify_reply(
-        received,
-        policy=policy,
-        time=tytle_verifier.live(),
-        root=commands.root_of(stack),
-        request=tytle_verifier.load_request(sent),
+        received, policy=policy, time=tytle_verifier.live(), root=commands.root_of(stack), request=load(sent)
     )
 
 
@@ -94,6 +94,24 @@ def test_a_lookup_is_attested_with_both_calls_and_without_its_session(stack: Sta
     values = said["result"]["values"]
     assert values == reply["result"]
     assert (values["nif"], values["name"], values["cae2Count"]) == (NIPC, "GREEN OPPORTUNITY LDA", 3)
+
+
+@pytest.mark.parametrize("schema", [None, "SICAE"])
+def test_a_lookup_is_believed_only_where_the_policy_names_the_host(stack: Stack, schema: str | None) -> None:
+    call = asking() if schema is None else asking(schema=schema)
+    sent, received = post(stack, "/attest/query", call)
+    with pytest.raises(StatementError, match="plain HTTP"):
+        verify(stack, sent, received.content, TlsDemands())
+    verified = verify(stack, sent, received.content, BELIEVED)
+    assert dict(verified.result.values) == received.json()["result"]
+    assert verified.result.values["name"] == "GREEN OPPORTUNITY LDA"
+
+
+def test_an_error_is_verified_as_one(stack: Stack) -> None:
+    sent, received = post(stack, "/attest/query", asking("508000007"))
+    verified = verify(stack, sent, received.content, BELIEVED)
+    with pytest.raises(AttestedFailure, match="upstream-unavailable"):
+        _ = verified.result
 
 
 def test_its_field_elements_are_those_of_the_declared_schema(stack: Stack) -> None:
@@ -139,8 +157,7 @@ def test_what_is_no_answer_is_attested_as_an_error(stack: Stack, nif: str, code:
 
 @pytest.mark.parametrize("params", [{"nif": 513032525}, {"nif": "51303252"}, {}, {"nif": NIPC, "nipc": NIPC}])
 def test_wrong_parameters_are_refused_before_anything_is_fetched(stack: Stack, params: dict[str, Any]) -> None:
-    call = {"service": "sicae", "operation": "sicae.lookup", "params": params}
-    reply = post(stack, "/attest/query", call)[1].json()
+    reply = post(stack, "/attest/query", {**asking(), "params": params})[1].json()
     assert (reply["success"], reply["status"], reply["code"]) == (False, 400, "params.refused")
     assert "attestation" not in reply
 

@@ -75,7 +75,24 @@ _RECORDS: Final = {
     "MONERIUM_PAYMENT": "orderId sha256, state shortString, orderAmount shortString, currency shortString, "
     "balance uint, dataHash sha256",
 }
-_VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {}
+_VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
+    "tytle/sicae-lookup/v1": (
+        "nif shortString",
+        "found boolean",
+        "answer shortString",
+        "name sha256?",
+        "cae1Code shortString?",
+        "cae1Desc sha256?",
+        "cae2Count uint?",
+        "cae2Complete boolean?",
+        "cae2Code1 shortString?",
+        "cae2Desc1 sha256?",
+        "cae2Code2 shortString?",
+        "cae2Desc2 sha256?",
+        "cae2Code3 shortString?",
+        "cae2Desc3 sha256?",
+    ),
+}
 """Ours, as `services/NAME.toml` declares them; a test compares the two."""
 
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
