@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from devstack import gnosis, monerium, stripe
 from devstack.hmrc import Hmrc
+from devstack.sicae import Sicae
 from devstack.upstream import Handler
 from devstack.vies import Vies
 
@@ -13,4 +14,5 @@ HANDLERS: Mapping[str, Callable[[], Handler]] = {
     stripe.HOST: stripe.Stripe,
     monerium.HOST: monerium.Monerium,
     gnosis.HOST: gnosis.Gnosis,
+    "www.sicae.pt": Sicae,
 }

@@ -18,10 +18,13 @@ def test_an_empty_environment_gives_the_manifests_addresses_and_the_defaults() -
     assert (config.connections, config.timeout_ms) == (64, 30_000)
 
 
-def test_every_service_of_the_folder_is_served_in_the_order_of_its_file_name() -> None:
-    assert [manifest.name for manifest in from_environment({}).manifests] == sorted(
+def test_every_service_of_the_folder_is_served_in_the_order_of_the_cids() -> None:
+    served = from_environment({}).manifests
+    assert {manifest.name for manifest in served} == {
         path.stem for path in SERVICES.glob("*.toml") if not path.name.endswith(".pcrs.toml")
-    )
+    }
+    assert [manifest.cid for manifest in served][:2] == [16, 17]
+    assert list(served) == sorted(served, key=lambda manifest: manifest.cid)
 
 
 def test_the_measurements_of_releases_beside_the_manifests_are_no_services(tmp_path: Path) -> None:

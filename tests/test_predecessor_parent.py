@@ -39,7 +39,6 @@ DEVIATIONS = {
     "head: url object": "P4",
     "head: monerium": "P11",
     "head: gnosis rpc": "P11",
-    "head: sicae": "P11",
     "head: numeric id 0 replaced": "P5",
     "head: body object forwarded as is": "P5",
     "head: read EAGAIN": "P6",
@@ -58,7 +57,7 @@ DEVIATIONS = {
     "head: routes with VIES_CID=99 MONERIUM_PAYMENT_CID=19": "P11",
     "head: monerium enabled": "P6",
     "init: stripe": "P11",
-    "init: sicae": "P4",
+    "init: sicae": "P11",
     "init: routes": "P11",
     "init: routes with VIES_CID=99 MONERIUM_PAYMENT_CID=19": "P11",
     "init: HEAD health": "P11",
@@ -93,7 +92,6 @@ OURS = {  # what is answered to the vectors that deviate with an error: status a
     "url object": (400, "bad_request"),
     "monerium": (502, "enclave_unreachable"),
     "gnosis rpc": (502, "enclave_unreachable"),
-    "sicae": (404, "no_enclave"),
     "numeric id 0 replaced": (400, "bad_request"),
     "body object forwarded as is": (400, "bad_request"),
     "read EAGAIN": (504, "deadline"),
@@ -161,7 +159,7 @@ MESSAGES = [name for name in REPLAYED if "req" in VECTORS[name]["expected"]]
 
 
 class Replay:
-    """A parent with the shipped services, and an enclave, for VIES or Stripe, that does what the vector's did."""
+    """A parent with the shipped services, and an enclave, for VIES, SICAE or Stripe, that does what the vector's did."""
 
     def __init__(self, folder: Path, vector: dict[str, Any]) -> None:
         self._folder = folder
@@ -172,7 +170,7 @@ class Replay:
     def send(self, given: dict[str, Any]) -> TestResponse:
         with ExitStack() as stack:
             if self._name not in WITHOUT_ENCLAVE:
-                its_name = "stripe-payment" if self._name == "stripe" else "vies"
+                its_name = {"stripe": "stripe-payment", "sicae": "sicae"}.get(self._name, "vies")
                 enclave = stack.enter_context(FakeEnclave(self._folder / its_name, self._script))
             services = from_environment(ENVIRONMENTS.get(self._name, {}))
             sockets = {

@@ -101,6 +101,22 @@ _VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
         *("currency shortString?", "chain shortString?", "address sha256?", "contract sha256?", "blockNumber uint?"),
         *("blockHash sha256?", "blockTime uint?", "balance uint?", "dataHash sha256"),
     ),
+    "tytle/sicae-lookup/v1": (
+        "nif shortString",
+        "found boolean",
+        "answer shortString",
+        "name sha256?",
+        "cae1Code shortString?",
+        "cae1Desc sha256?",
+        "cae2Count uint?",
+        "cae2Complete boolean?",
+        "cae2Code1 shortString?",
+        "cae2Desc1 sha256?",
+        "cae2Code2 shortString?",
+        "cae2Desc2 sha256?",
+        "cae2Code3 shortString?",
+        "cae2Desc3 sha256?",
+    ),
 }
 """Ours, as `services/NAME.toml` declares them; a test compares the two. `make page` takes them into the page."""
 

@@ -8,11 +8,12 @@ folder, `wire.jsontext` and its error.
 `HANDLERS` is the whole registry: a service is served by what stands in its line, and by nothing else.
 """
 
-from enclave_worker.handlers import hmrc, monerium, stripe, vies
+from enclave_worker.handlers import hmrc, monerium, sicae, stripe, vies
 from enclave_worker.handlers.operation import Operation
 
 HANDLERS: dict[str, tuple[Operation, ...]] = {
     "vies": vies.OPERATIONS + hmrc.OPERATIONS,
+    "sicae": sicae.OPERATIONS,
     "stripe-payment": stripe.OPERATIONS,
     "monerium-payment": monerium.OPERATIONS,
 }
