@@ -121,3 +121,12 @@ def test_what_does_not_fit_exactly_is_refused_and_not_repeated(encoding: str, va
         versioned.encode(one(encoding, optional=False), {"x": value}, time_ms=TIME)
     assert str(caught.value).startswith("x: ")
     assert "aaaa" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["shortString", "sha256", "uint"])
+def test_an_integer_that_python_would_not_write_is_refused(encoding: str) -> None:
+    for number in (10**5000, -(10**5000)):
+        with pytest.raises(Unencodable):
+            records.encode((Field(name="x", encoding=encoding),), {"x": number})
+        with pytest.raises(Unencodable):
+            versioned.encode(one(encoding), {"x": number}, time_ms=TIME)
