@@ -1,7 +1,8 @@
 """Step 8: the schemas under which queries are answered, as this verifier knows them. A literal table.
 
 A field is written `name encoding`, or `name encoding?` where it may be null. The predecessor's records come first:
-every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files").
+every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files"). `make page` takes what is
+added here into the page.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ _RECORDS: Final = {
     "balance uint, dataHash sha256",
 }
 _VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {}
-"""Ours, as `services/NAME.toml` declares them; a test compares the two. `make page` takes them into the page."""
+"""Ours, as `services/NAME.toml` declares them; a test compares the two."""
 
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
