@@ -159,7 +159,7 @@ MESSAGES = [name for name in REPLAYED if "req" in VECTORS[name]["expected"]]
 
 
 class Replay:
-    """A parent with the shipped services, and an enclave, for VIES, SICAE or Stripe, that does what the vector's did."""
+    """A parent with the shipped services, and an enclave, for VIES, SICAE or Stripe, that does as the vector's did."""
 
     def __init__(self, folder: Path, vector: dict[str, Any]) -> None:
         self._folder = folder

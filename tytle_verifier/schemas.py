@@ -1,7 +1,8 @@
 """Step 8: the schemas under which queries are answered, as this verifier knows them. A literal table.
 
 A field is written `name encoding`, or `name encoding?` where it may be null. The predecessor's records come first:
-every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files").
+every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files"). `make page` takes what is
+added here into the page.
 """
 
 from __future__ import annotations
@@ -82,6 +83,15 @@ _STRIPE_PAGE: Final = (
 _STRIPE_OBJECT: Final = ("stripeAccount shortString?", "query sha256?", "id sha256", "found boolean")
 _STRIPE_PAYMENT: Final = ("currency shortString?", "status shortString?", "livemode boolean?", "dataHash sha256")
 _VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
+    "tytle/vies-check-vat/v1": (
+        *("countryCode shortString", "vatNumber shortString", "valid boolean"),
+        *("name sha256?", "address sha256?", "requestDate shortString?"),
+    ),
+    "tytle/hmrc-lookup/v1": (
+        *("vatNumber shortString", "valid boolean", "name sha256?"),
+        *(f"addressLine{number} sha256?" for number in range(1, 6)),
+        *("addressPostcode sha256?", "addressCountryCode shortString?", "processingDate shortString?"),
+    ),
     "tytle/stripe-list-charges/v1": _STRIPE_PAGE,
     "tytle/stripe-list-customers/v1": _STRIPE_PAGE,
     "tytle/stripe-list-invoices/v1": _STRIPE_PAGE,
