@@ -1,11 +1,16 @@
 """The adapter's sealed way: answers that are none, what others say about a sealed call, rotation and restarts."""
 
 import base64
+import errno
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import responses
@@ -268,6 +273,50 @@ def test_no_retry_of_urllib3_sends_a_sealed_call_twice(mock: responses.RequestsM
     with pytest.raises(Unavailable):
         HostileParent(mock).session(max_retries=retries).get(URL)
     assert [call.request.method for call in mock.calls] == ["GET", "POST"]
+
+
+def test_a_connection_that_breaks_behind_a_sealed_call_is_not_tried_again(mock: responses.RequestsMock) -> None:
+    """Over real sockets: urllib3 itself must not send it twice, however much its `Retry` allows."""
+    parent, came = HostileParent(mock), []
+
+    class Breaking(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            came.append("GET")
+            (challenge,) = parse_qs(urlsplit(self.path).query)["challenge"]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(parent.enclave.show(base64.urlsafe_b64decode(challenge)))
+
+        def do_POST(self) -> None:
+            came.append("POST")
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    retries = Retry(total=5, read=5, other=5, status=5, allowed_methods=None, backoff_factor=0)
+    with serving(Breaking) as url:
+        mock.stop()
+        try:
+            session = parent.session(parent=url, max_retries=retries)
+            session.trust_env = False
+            with session, pytest.raises(exceptions.ConnectionError):
+                session.get(URL, timeout=20)
+        finally:
+            mock.start()
+    assert came == ["GET", "POST"]
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 9)) == errno.ENETUNREACH:
+            pytest.skip("this network namespace has no loopback")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_connections_that_were_never_made_are_still_retried() -> None:
