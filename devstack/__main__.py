@@ -17,11 +17,12 @@ import tytle_verifier
 from devstack import show
 from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
-from tytle_verifier import Policy, Release, TestPkiRoot, VerifiedReply
+from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, VerifiedReply
 from tytle_verifier.errors import VerificationError
 
 REST = "https://ec.europa.eu/taxation_customs/vies/rest-api"
 DEFAULT_PORT = 5001
+JSON = {"Content-Type": "application/json"}
 NO_COMMIT = "0" * 40  # the soft NSM measures no image, so there is no release to name
 
 
@@ -55,8 +56,9 @@ def main(arguments: list[str]) -> int:
 
 
 def run(stack: Stack) -> int:
-    """Do the three lookups, verify and print what came of them. Returns 0 when each ended as it should."""
+    """Do the lookups, verify and print what came of them. Returns 0 when each ended as it should."""
     ended_well = [_lookup(stack, title, call) for title, call in LOOKUPS.items()]  # each, even after a failure
+    ended_well.append(_sealed_lookup(stack, LOOKUPS["A VAT number that is valid"]))
     return 0 if all(ended_well) else 1
 
 
@@ -75,6 +77,18 @@ def root_of(stack: Stack) -> TestPkiRoot:
     return TestPkiRoot(x509.load_pem_x509_certificate(stack.nsm_root.encode()).public_bytes(Encoding.DER))
 
 
+def sealed_client(stack: Stack) -> SealedClient:
+    """Return a client that seals to this stack's enclave, once it has verified it."""
+
+    def ask(challenge: bytes) -> bytes:
+        parameters = {"challenge": base64.b64encode(challenge).decode()}
+        return requests.get(f"{stack.url}/enclaves/{stack.manifest.name}/identity", parameters, timeout=60).content
+
+    return SealedClient(
+        policy=policy_of(stack), ask=ask, clock=tytle_verifier.live, random=os.urandom, root=root_of(stack)
+    )
+
+
 def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
     """Verify a reply as a relying party does, but under the stack's test root and the soft NSM's measurements.
 
@@ -90,12 +104,32 @@ def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
     )
 
 
+def challenged(call: dict[str, Any]) -> bytes:
+    """Return the JSON of a call with a fresh challenge."""
+    return json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
+
+
+def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
+    """Do one lookup sealed, print what the parent saw of it and whether it verified; return that."""
+    show.heading("The first one again, sealed: the parent carries what it cannot read")
+    show.asked(call)
+    sent = challenged(call)
+    try:
+        sealed = sealed_client(stack).seal(sent)
+        show.sealed(sealed.identity, sealed.data)
+        answer = requests.post(f"{stack.url}/attest/sealed", data=sealed.data, headers=JSON, timeout=60)
+        show.carried_back(answer.status_code, answer.content)
+        show.concluded(verify(stack, sent, sealed.open(answer.content)))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    return True
+
+
 def _lookup(stack: Stack, title: str, call: dict[str, Any]) -> bool:
     """Do one lookup and print it; return whether it ended as its title says."""
-    sent = json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
-    answer = requests.post(
-        f"{stack.url}/attest/fetch", data=sent, headers={"Content-Type": "application/json"}, timeout=60
-    )
+    sent = challenged(call)
+    answer = requests.post(f"{stack.url}/attest/fetch", data=sent, headers=JSON, timeout=60)
     reply = answer.json()
     show.heading(title)
     show.asked(call)
