@@ -18,7 +18,7 @@ from devstack import show
 from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
 from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, VerifiedReply
-from tytle_verifier.errors import VerificationError
+from tytle_verifier.errors import NotOpened, VerificationError
 
 REST = "https://ec.europa.eu/taxation_customs/vies/rest-api"
 DEFAULT_PORT = 5001
@@ -122,6 +122,9 @@ def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
         show.concluded(verify(stack, sent, sealed.open(answer.content)))
     except VerificationError as exc:
         show.refused(exc)
+        return False
+    except NotOpened as exc:
+        show.not_opened(exc)
         return False
     return True
 
