@@ -58,15 +58,20 @@ def test_any_value_of_a_record_gives_one_word_or_the_typed_error(encoding: str, 
     assert int.from_bytes(encoded, "big") < ORDER
 
 
-@given(st.sampled_from(ENCODINGS), st.lists(values, min_size=2, max_size=6, unique_by=repr))
+def typed(value: Any) -> tuple[str, Any]:
+    """Return what tells True from 1; `repr` refuses integers of more than 4300 digits."""
+    return type(value).__name__, value
+
+
+@given(st.sampled_from(ENCODINGS), st.lists(values, min_size=2, max_size=6, unique_by=typed))
 def test_two_values_never_have_the_same_words(encoding: str, several: list[Any]) -> None:
-    seen: dict[bytes, str] = {}
+    seen: dict[bytes, Any] = {}
     for value in several:
         try:
             encoded = versioned.encode(one(encoding), {"x": value}, time_ms=TIME)
         except Unencodable:
             continue
-        assert seen.setdefault(encoded, repr(value)) == repr(value)
+        assert seen.setdefault(encoded, typed(value)) == typed(value)
 
 
 @pytest.mark.parametrize(
