@@ -19,7 +19,7 @@ from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
 from policy.operations import Declaration
 from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, TlsDemands, VerifiedReply, schemas
-from tytle_verifier.errors import VerificationError
+from tytle_verifier.errors import NotOpened, VerificationError
 from tytle_verifier.request import decode_either
 from tytle_verifier.schemas import Schema
 
@@ -136,6 +136,9 @@ def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
         show.concluded(verify(stack, sent, sealed.open(answer.content)))
     except VerificationError as exc:
         show.refused(exc)
+        return False
+    except NotOpened as exc:
+        show.not_opened(exc)
         return False
     return True
 

@@ -9,7 +9,7 @@ import cbor2
 
 from nsm import document
 from tytle_verifier import VerifiedIdentity, VerifiedReply, render, verdict
-from tytle_verifier.errors import VerificationError
+from tytle_verifier.errors import NotOpened, VerificationError
 
 WIDTH = 100
 CLIPPED_CHARS = 900
@@ -67,6 +67,11 @@ def concluded(reply: VerifiedReply) -> None:
     """Print what was inside, and the verifier's last word on it."""
     _block("body", _pretty(reply.body.decode()))
     print(f"  verified   {render.text(verdict.of_reply(reply)).splitlines()[-1]}")
+
+
+def not_opened(error: NotOpened) -> None:
+    """Print what the parent said instead of an answer."""
+    print(f"  error      {error}")
 
 
 def refused(error: VerificationError) -> None:

@@ -20,7 +20,7 @@ from tytle_verifier.when import DEFAULT_MAX_AGE, Archive, At, Time
 
 EXIT_CODES = """\
 exit codes:
-  0      verified: all steps that this evidence has (a reply 0-9, a bare document 0-6)
+  0      verified: all steps that this evidence has (a reply 0-9, an identity 0-8, a bare document 0-6)
   1      the verifier itself crashed: not a verdict
   2      wrong usage
   3      a policy, request or file cannot be used, or does not fit the evidence
