@@ -13,6 +13,7 @@ The specification is VERIFICATION.md; steps have the same numbers there, in `ver
 
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
+from tytle_verifier.derive import Derived, derive
 from tytle_verifier.document import Document, Rules
 from tytle_verifier.errors import (
     AttestedFailure,
@@ -20,6 +21,7 @@ from tytle_verifier.errors import (
     ChainError,
     CoseError,
     DebugModeError,
+    DerivationError,
     DocumentError,
     InputError,
     LegacyError,
@@ -63,6 +65,8 @@ __all__ = [
     "ChainError",
     "CoseError",
     "DebugModeError",
+    "DerivationError",
+    "Derived",
     "Digest",
     "Document",
     "DocumentError",
@@ -99,6 +103,7 @@ __all__ = [
     "VerifiedDocument",
     "VerifiedReply",
     "VerifierError",
+    "derive",
     "live",
     "load_policy",
     "load_query",
