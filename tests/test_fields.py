@@ -26,7 +26,15 @@ def elements(encoded: bytes) -> list[int]:
 
 
 TIME = 1_772_366_405_000
-values = st.none() | st.booleans() | st.integers() | st.integers(0, ORDER) | st.text() | st.text(max_size=12)
+values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**5000)
+    | st.integers(0, ORDER)
+    | st.text()
+    | st.text(max_size=12)
+)
 
 
 @given(st.sampled_from(ENCODINGS), st.booleans(), values | st.floats() | st.binary() | st.text(st.characters()))
@@ -121,3 +129,12 @@ def test_what_does_not_fit_exactly_is_refused_and_not_repeated(encoding: str, va
         versioned.encode(one(encoding, optional=False), {"x": value}, time_ms=TIME)
     assert str(caught.value).startswith("x: ")
     assert "aaaa" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["shortString", "sha256", "uint"])
+def test_an_integer_that_python_would_not_write_is_refused(encoding: str) -> None:
+    for number in (10**5000, -(10**5000)):
+        with pytest.raises(Unencodable):
+            records.encode((Field(name="x", encoding=encoding),), {"x": number})
+        with pytest.raises(Unencodable):
+            versioned.encode(one(encoding), {"x": number}, time_ms=TIME)

@@ -23,14 +23,18 @@ from tytle_verifier.errors import (
     DebugModeError,
     DerivationError,
     DocumentError,
+    IdentityBusy,
     InputError,
     LegacyError,
     MeasurementError,
     NotAttested,
+    NotOpened,
     PolicyError,
+    SealedAnswerError,
     SignatureError,
     StatementError,
     TimeError,
+    UnknownKey,
     VerificationError,
     VerifierError,
 )
@@ -41,6 +45,7 @@ from tytle_verifier.request import Query, Request
 from tytle_verifier.request import decode as load_request
 from tytle_verifier.request import decode_query as load_query
 from tytle_verifier.roots import AWS_ROOT, AwsRoot, Root, TestPkiRoot
+from tytle_verifier.sealed import SealedCall, SealedClient, VerifiedIdentity, verify_identity
 from tytle_verifier.statement import (
     Digest,
     Exchange,
@@ -72,6 +77,7 @@ __all__ = [
     "DocumentError",
     "Exchange",
     "Failure",
+    "IdentityBusy",
     "InputError",
     "LegacyError",
     "LinkCache",
@@ -79,6 +85,7 @@ __all__ = [
     "MeasurementError",
     "NoResult",
     "NotAttested",
+    "NotOpened",
     "Policy",
     "PolicyError",
     "Query",
@@ -89,6 +96,9 @@ __all__ = [
     "Result",
     "Root",
     "Rules",
+    "SealedAnswerError",
+    "SealedCall",
+    "SealedClient",
     "SentRequest",
     "SignatureError",
     "Statement",
@@ -98,9 +108,11 @@ __all__ = [
     "Time",
     "TimeError",
     "TlsDemands",
+    "UnknownKey",
     "Upstream",
     "VerificationError",
     "VerifiedDocument",
+    "VerifiedIdentity",
     "VerifiedReply",
     "VerifierError",
     "derive",
@@ -109,5 +121,6 @@ __all__ = [
     "load_query",
     "load_request",
     "verify_document",
+    "verify_identity",
     "verify_reply",
 ]

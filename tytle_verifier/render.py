@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tytle_verifier.derive import Derived
 from tytle_verifier.errors import DerivationError
-from tytle_verifier.report import TITLES, Step
+from tytle_verifier.report import Step
 from tytle_verifier.verdict import Verdict
 
 _COLOURS = {"ok": "32", "NO": "31;1", "--": "2", "not checked": "33"}
@@ -21,8 +21,8 @@ _DERIVATION = "derivation from raw bodies"
 
 
 def text(verdict: Verdict, *, colour: bool = False) -> str:
-    """Return the ten steps, what each compared and did not check, and the verdict, one line each."""
-    lines = [line for number in range(len(TITLES)) for line in _step(verdict, number, colour)]
+    """Return every step, what each compared and did not check, and the verdict, one line each."""
+    lines = [line for number in range(len(verdict.titles)) for line in _step(verdict, number, colour)]
     lines += _derivation(verdict, colour)
     return "\n".join([*lines, "", _headline(verdict, colour), ""])
 
@@ -83,7 +83,7 @@ def _step(verdict: Verdict, number: int, colour: bool) -> Iterator[str]:
     error = verdict.error
     passed = next((step for step in verdict.report.steps if step.number == number), None)
     if error is not None and error.step == number:
-        yield f"{number} {_paint('NO', 'NO', colour)}  {TITLES[number]}"
+        yield f"{number} {_paint('NO', 'NO', colour)}  {verdict.titles[number]}"
         yield f"      {error.detail}"
         yield f"      {error.advice}"
     elif passed is not None:
@@ -92,7 +92,7 @@ def _step(verdict: Verdict, number: int, colour: bool) -> Iterator[str]:
         yield from (f"      {_paint('not checked', 'not checked', colour)}: {rest}" for rest in passed.not_checked)
     else:
         why = "not reached" if number <= verdict.last_step and error is not None else "not applied"
-        yield f"{number} {_paint('--', '--', colour)}  {TITLES[number]}: {why}"
+        yield f"{number} {_paint('--', '--', colour)}  {verdict.titles[number]}: {why}"
 
 
 def _derivation(verdict: Verdict, colour: bool) -> Iterator[str]:
