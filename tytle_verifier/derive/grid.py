@@ -39,10 +39,10 @@ class Piece:
 
 @dataclass(slots=True, kw_only=True)
 class Cell:
-    """A cell: its own piece first, then one for each element with a title. `open` are elements not yet closed."""
+    """A cell: its own piece first, then one for each element with a title. `unclosed` are open elements."""
 
     pieces: list[Piece] = field(default_factory=lambda: [Piece()])
-    open: list[tuple[str, Piece]] = field(default_factory=list)
+    unclosed: list[tuple[str, Piece]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -122,7 +122,7 @@ class _Rows:
             _open(self._cell, token)
 
     def end_cell(self) -> None:
-        if self._cell is not None and self._cell.open:
+        if self._cell is not None and self._cell.unclosed:
             raise malformed("elements are open at a cell's end")
         self._cell = None
 
@@ -150,31 +150,31 @@ class _Rows:
 
     def _begin_cell(self, token: Token) -> None:
         row = self._begin_row() if self._row is None else self._row
-        if len(row) == MAX_CELLS or token.attributes.keys() & {"colspan", "rowspan"}:
+        if len(row) == MAX_CELLS or token.has("colspan", "rowspan"):
             raise malformed("too many cells, or one that spans others")
         self._cell = Cell()
         row.append(self._cell)
 
 
 def _innermost(cell: Cell) -> Piece:
-    return cell.open[-1][1] if cell.open else cell.pieces[0]
+    return cell.unclosed[-1][1] if cell.unclosed else cell.pieces[0]
 
 
 def _open(cell: Cell, token: Token) -> None:
     if token.name in _VOID:
         return
-    if token.name == "table" or len(cell.open) == MAX_OPEN:
+    if token.name == "table" or len(cell.unclosed) == MAX_OPEN:
         raise malformed("a table in the grid, or too many open elements")
     piece = _innermost(cell)
-    if "title" in token.attributes:
+    if token.has("title"):
         piece = Piece(title=token.get("title").strip(BLANKS), sound=token.sound)
         if len(cell.pieces) == MAX_PIECES:
             raise malformed("too many pieces in a cell")
         cell.pieces.append(piece)
-    cell.open.append((token.name, piece))
+    cell.unclosed.append((token.name, piece))
 
 
 def _close(cell: Cell, token: Token) -> None:
-    if not cell.open or cell.open[-1][0] != token.name:
+    if not cell.unclosed or cell.unclosed[-1][0] != token.name:
         raise malformed(f"</{token.name}> without its beginning")
-    cell.open.pop()
+    cell.unclosed.pop()

@@ -6,8 +6,8 @@ Python's `html.parser` finds the tags; references are decoded here, once, so tha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html.entities import html5
 from html.parser import HTMLParser
 from typing import Final
@@ -48,17 +48,21 @@ class Token:
 
     kind: str
     name: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
     sound: bool = True
 
     def get(self, attribute: str) -> str:
-        """Return an attribute's value, decoded; "" where it is absent or has none."""
-        return self.attributes.get(attribute, "")
+        """Return an attribute's value, the first one's where it stands twice; "" where it is absent or has none."""
+        return next((value for name, value in self.pairs if name == attribute), "")
+
+    def has(self, *attributes: str) -> bool:
+        """Say whether one of these attributes is there, with or without a value."""
+        return any(name in attributes for name, _ in self.pairs)
 
     def is_input(self, name: str) -> bool:
         """Say whether this is the start tag of the form's field `name`."""
-        named = self.get("name") == name or self.get("id") == name.replace("$", "_")
-        return self.kind == START and self.name == "input" and named
+        named = {("name", name), ("id", name.replace("$", "_"))}
+        return self.kind == START and self.name == "input" and not named.isdisjoint(self.pairs)
 
 
 def read(body: bytes, media_types: Sequence[str]) -> tuple[Token, ...]:
@@ -105,12 +109,11 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._inside is not None:
             return
-        values = {name: references_decoded(value or "") for name, value in reversed(attrs)}
-        sound = len(values) == len(attrs) and all(_ATTRIBUTE.fullmatch(name) for name in values)
-        self._add(Token(kind=START, name=tag, attributes=values, sound=sound))
-        if tag in _RAW:
-            self._inside = tag
-            self.set_cdata_mode(tag)
+        pairs = tuple((name, references_decoded(value or "")) for name, value in attrs)
+        names = {name for name, _ in pairs}
+        sound = len(names) == len(pairs) and all(map(_ATTRIBUTE.fullmatch, names))
+        self._add(Token(kind=START, name=tag, pairs=pairs, sound=sound))
+        self._inside = tag if tag in _RAW else None
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _RAW:
@@ -127,7 +130,7 @@ class _Reader(HTMLParser):
             self._add(Token(kind=TEXT, name=references_decoded(data)))
 
     def parse_html_declaration(self, i: int) -> int:
-        if self.rawdata.startswith("<![", i):
+        if self._inside is None and self.rawdata.startswith("<![", i):
             raise malformed("a marked section")
         return super().parse_html_declaration(i)
 

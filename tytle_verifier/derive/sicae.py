@@ -33,7 +33,7 @@ MAX_SECONDARY: Final = 3
 _SESSION = "ASP.NET_SessionId="
 _NIF = re.compile("[0-9]{9}")
 _STATE = re.compile("[A-Za-z0-9+/=]{1,16384}")
-_COOKIE = re.compile("[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,256}")
+_COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,256}")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 Variant = tuple[str, str]
 

@@ -48,26 +48,30 @@ class _Refused(Exception):
 class _Builder:
     def __init__(self) -> None:
         self.top = Element(name=("", ""), attributes={})
-        self.open = [self.top]
+        self.unclosed = [self.top]
         self.count = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self.count += 1
-        if self.count > MAX_ELEMENTS or len(self.open) > MAX_LEVELS:
+        if self.count > MAX_ELEMENTS or len(self.unclosed) > MAX_LEVELS:
             raise _Refused("too many elements or levels")
         made = Element(name=_name(name), attributes={_name(key): value for key, value in attributes.items()})
-        self.open[-1].children.append(made)
-        self.open.append(made)
+        self.unclosed[-1].children.append(made)
+        self.unclosed.append(made)
 
     def end(self, _: str) -> None:
-        self.open.pop()
+        self.unclosed.pop()
 
     def text(self, data: str) -> None:
-        self.open[-1].pieces.append(data)
+        self.unclosed[-1].pieces.append(data)
 
     def declaration(self, version: str, encoding: str | None, _: int) -> None:
         if version != "1.0" or (encoding is not None and encoding.lower() != "utf-8"):
             raise _Refused("XML declaration")
+
+    def namespace(self, _: str | None, name: str | None) -> None:
+        if " " in (name or ""):
+            raise _Refused("a namespace's name with a space in it")
 
     def forbidden(self, *_: object) -> None:
         raise _Refused("document type or processing instruction")
@@ -97,6 +101,7 @@ def _parse(data: bytes) -> Element:
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
+    parser.StartNamespaceDeclHandler = builder.namespace
     parser.XmlDeclHandler = builder.declaration
     parser.StartDoctypeDeclHandler = builder.forbidden
     parser.ProcessingInstructionHandler = builder.forbidden
