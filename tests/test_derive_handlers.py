@@ -226,7 +226,7 @@ COMPANY = (
     '<table id="ConsultaDataGrid"><tr><th>NIPC</th><th>Denom</th><th>CAE</th><th>Sec</th></tr><tr><td>513032525</td>'
     '<td><div title="A &amp; B">A...</div></td><td><i title="Obras">71120</i></td><td>62010, 62020</td></tr></table>'
 )
-INVALID = "O campo 'NIPC' não é válido"
+INVALID = "<b class=ClassErro>O campo 'NIPC' não é válido</b>"
 MADE: list[Case] = [
     ("vies.check_vat", PT, [got(SOAP)]),
     ("vies.check_vat", PT, [got(FAULT, 500)]),
@@ -377,3 +377,35 @@ def test_both_read_the_same_from_mutated_answers(case: Case) -> None:
 def test_both_read_the_same_from_garbage(case: Case, status: int, body: bytes) -> None:
     name, params, script = case
     agree(name, params, [Got(status=status, headers=(), body=body), *script[1:]])
+
+
+NAMES = st.sampled_from(
+    ["limit", "starting_after", "ending_before", "created[gte]", "expand[]", "email", "Bad", "a[b", ""]
+)
+TEXTS = st.text(min_size=0, max_size=6) | st.sampled_from(
+    ["1", "100", "01", "101", "ch_1", "\u00a0", "\u200b", "é", "%41"]
+)
+QUERIES = st.dictionaries(NAMES, TEXTS | st.integers(-(2**64), 2**64) | st.none() | st.booleans(), max_size=4)
+ACCOUNTS = st.none() | st.sampled_from(["acct_1", "acct_" + "a" * 26, "acct_" + "a" * 27, "acct_é", "ACCT_1", ""])
+
+
+@settings(deadline=None, max_examples=300)
+@given(QUERIES, ACCOUNTS, st.sampled_from(["ch_1", "ch_" + "x" * 55, "ch_é", "CH_1", "charges_1", "..", ""]))
+def test_whatever_the_enclave_asks_stripe_is_read_from_the_request(
+    query: dict[str, Any], account: str | None, resource: str
+) -> None:
+    params: dict[str, Any] = {**KEY, "queryParams": query, **({} if account is None else {"stripeAccount": account})}
+    agree("stripe.list_charges", params, [got(CHARGES)])
+    agree("stripe.get_charge", {**params, "resourceId": resource}, [got(FOUND, 404)])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(["PT", "EL", "GB", "XI", "pt", "É1", "P"]), st.text("0123456789ABZ+*a- é", max_size=14))
+def test_whatever_the_enclave_asks_vies_is_recognised_by_its_digest(country: str, number: str) -> None:
+    params = {"countryCode": country, "vatNumber": number}
+    told = {**params, "valid": True}
+    for name, body in (
+        ("vies.check_vat", SOAP.replace(">PT<", f">{country}<").replace("507172230", number)),
+        ("vies.check_vat_rest", json.dumps(told)),
+    ):
+        assert agree(name, params, [got(body)])[0] in ("values", "refused")

@@ -145,7 +145,7 @@ CHARGE = {
     "amount": 1099,
     "amount_captured": 0,
     "currency": "eur",
-    "status": "succeeded",
+    "status": "paid",
 }
 CHARGE_VALUES = {
     "stripeAccount": None,
@@ -156,7 +156,7 @@ CHARGE_VALUES = {
     "amountCaptured": 0,
     "amountRefunded": None,
     "currency": "eur",
-    "status": "succeeded",
+    "status": "paid",
     "livemode": None,
 }
 

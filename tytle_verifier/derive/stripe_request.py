@@ -29,7 +29,7 @@ _MAX_VALUE_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The question: `query` exactly as sent, None if there is none; the rest as it says."""
+    """The question: `query` exactly as sent, None if there is none; `limit`, `after`, `before` are a list's."""
 
     account: str | None
     resource: str
@@ -42,7 +42,8 @@ class Asked:
 def is_list_url(url: str, path: str) -> bool:
     """Say whether `url` is one that a list under `path` asks."""
     place, query = _split(url)
-    return place == HOST + path and _parameters(query) is not None
+    asked = _parameters(query)
+    return place == HOST + path and asked is not None and _pages(asked)
 
 
 def is_object_url(url: str, path: str) -> bool:
@@ -61,11 +62,12 @@ def read(call: Call) -> Asked:
         raise DerivationError("request header Stripe-Account of call 1 is none", expected=account)
     place, query = _split(call.request.url)
     parameters = _parameters(query) or {}
+    limit = parameters.get("limit", "")
     return Asked(
         account=account,
         resource=place.rpartition("/")[2],
         query=query,
-        limit=int(parameters["limit"]) if "limit" in parameters else None,
+        limit=int(limit) if _LIMIT.fullmatch(limit) else None,
         after=parameters.get("starting_after"),
         before=parameters.get("ending_before"),
     )
@@ -85,8 +87,12 @@ def _parameters(query: str | None) -> dict[str, str] | None:
     made = {name: value for name, value in decoded if name is not None and value is not None}
     fits = len(made) == len(pairs) <= MAX_PARAMETERS and all(map(_NAME.fullmatch, made))
     shaped = all(1 <= len(value) <= _MAX_VALUE_CHARACTERS and value.isprintable() for value in made.values())
-    limited = _LIMIT.fullmatch(made.get("limit", "1"))
-    return made if fits and shaped and limited and len(made.keys() & _CURSORS) < len(_CURSORS) else None
+    return made if fits and shaped else None
+
+
+def _pages(asked: dict[str, str]) -> bool:
+    """Say whether the parameters name one page: a limit of Stripe's if any, and not both cursors."""
+    return _LIMIT.fullmatch(asked.get("limit", "1")) is not None and not asked.keys() >= _CURSORS
 
 
 def _decoded(side: str) -> str | None:
