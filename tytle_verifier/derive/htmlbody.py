@@ -78,7 +78,10 @@ def read(body: bytes, media_types: Sequence[str]) -> tuple[Token, ...]:
     if len(page) > MAX_CHARACTERS or _FORBIDDEN.search(page) or f"<{_LAST}" in page.lower():
         raise malformed("a page of too many characters, or of characters that no page has")
     reader = _Reader()
-    reader.feed(f"{page.replace('&', '&amp;')}<{_LAST}>")
+    try:
+        reader.feed(f"{page.replace('&', '&amp;')}<{_LAST}>")
+    except AssertionError as error:  # what html.parser raises for a marked section of no known kind
+        raise malformed("a marked section") from error
     if not reader.tokens or reader.tokens[-1] != Token(kind=START, name=_LAST):
         raise malformed("something is open at the end of the page")
     return tuple(reader.tokens[:-1])
@@ -116,7 +119,7 @@ class _Reader(HTMLParser):
         self._inside = tag if tag in _RAW else None
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _RAW:
+        if self._inside is None and tag in _RAW:
             raise malformed(f"<{tag}/>")
         self.handle_starttag(tag, attrs)
 
