@@ -409,3 +409,80 @@ def test_whatever_the_enclave_asks_vies_is_recognised_by_its_digest(country: str
         ("vies.check_vat_rest", json.dumps(told)),
     ):
         assert agree(name, params, [got(body)])[0] in ("values", "refused")
+
+
+def soap_with(inner: str) -> Script:
+    return [got(SOAP.replace("<env:Header/>", f"<env:Header>{inner}</env:Header>"))]
+
+
+def sicae_with(page: str = COMPANY, form: str = FORM, *headers: tuple[str, str]) -> Script:
+    return [got(form, 200, *headers), got(page)]
+
+
+def cell(inner: str) -> str:
+    return COMPANY.replace('<i title="Obras">71120</i>', f'<i title="Obras">71120</i>{inner}')
+
+
+def edges() -> list[tuple[str, int, Callable[[int], Script]]]:
+    """Each limit of the specification: operation, the largest count that passes, and what makes a script of a count."""
+    return [
+        ("vies.check_vat", 262_144 - len(SOAP.encode()) - 12, lambda n: soap_with(" " * n)),
+        ("vies.check_vat", 256 - 10, lambda n: soap_with("<a/>" * n)),
+        ("vies.check_vat", 16 - 2, lambda n: soap_with("<a>" * n + "</a>" * n)),
+        ("vies.check_vat_rest", 31, lambda n: [got(REST[:-1] + ',"x":' + "[" * n + "]" * n + "}")]),
+        ("vies.check_vat_rest", 31, lambda n: [got(REST[:-1] + ',"x":' + '{"a":' * n + "1" + "}" * n + "}")]),
+        ("vies.check_vat_rest", 4300, lambda n: [got(REST[:-1] + ',"x":-' + "9" * n + "}")]),
+        ("vies.check_vat_rest", 31, lambda n: [got(REST.replace("2025-01-01T10:00:00Z", "1" * n))]),
+        ("sicae.lookup", 8192 - 34, lambda n: sicae_with(COMPANY + "<b>" * n)),
+        ("sicae.lookup", 131_072 - len(COMPANY), lambda n: sicae_with(COMPANY + "<!--" + " " * (n - 7) + "-->")),
+        ("sicae.lookup", 1024, lambda n: sicae_with(COMPANY.replace("A &amp; B", "x" * n))),
+        ("sicae.lookup", 1024, lambda n: sicae_with(COMPANY.replace("Obras", "x" * n))),
+        ("sicae.lookup", 8, lambda n: sicae_with(cell("<b>" * n + "</b>" * n))),
+        ("sicae.lookup", 14, lambda n: sicae_with(cell("<b title=''></b>" * n))),
+        ("sicae.lookup", 12, lambda n: sicae_with(COMPANY.replace("</tr>", "<td></td>" * n + "</tr>"))),
+        ("sicae.lookup", 16_384, lambda n: sicae_with(form=FORM.replace("dDw=", "d" * n))),
+        ("sicae.lookup", 256, lambda n: sicae_with(COMPANY, FORM, ("set-cookie", "ASP.NET_SessionId=" + "x" * n))),
+        ("stripe.list_charges", 2, lambda n: [got(CHARGES.replace('"data": [', '"data": [' + EXTRA * (n - 2)))]),
+        ("stripe.get_payment_intent", 2**63 - 1, lambda n: [got(INTENT.replace("1099", str(n)))]),
+        (
+            "stripe.get_payment_intent",
+            31,
+            lambda n: [got(INTENT.replace('"eur"', '"eur", "status": "' + "a" * n + '"'))],
+        ),
+        (
+            "monerium.order_with_balance",
+            2**63 - 1,
+            lambda n: [got(ORDER), got(BLOCK.replace("0x2a", hex(n))), got(BALANCE)],
+        ),
+        (
+            "monerium.order_with_balance",
+            2**256 - 1,
+            lambda n: [got(ORDER), got(BLOCK), got(BALANCE.replace(WORD, hex(n)))],
+        ),
+        (
+            "monerium.order_with_balance",
+            12,
+            lambda n: [got(ORDER.replace("100.00", "1" * n)), got(BLOCK), got(BALANCE)],
+        ),
+        (
+            "monerium.order_with_balance",
+            18,
+            lambda n: [got(ORDER.replace(".00", f".{'1' * n}")), got(BLOCK), got(BALANCE)],
+        ),
+    ]
+
+
+EXTRA = '{"id": "ch_9", "object": "charge", "livemode": true}, '
+WORD = "0x" + "0" * 62 + "ff"
+PARAMS = {name: params for name, params, _ in MADE}
+EDGES = edges()
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=[f"{index}-{edge[0]}" for index, edge in enumerate(EDGES)])
+def test_both_have_the_same_limits(edge: tuple[str, int, Callable[[int], Script]]) -> None:
+    name, most, made = edge
+    params = PAGED if name == "stripe.list_charges" else PARAMS[name]
+    if name.startswith("stripe.get_payment_intent"):
+        params = {**KEY, "resourceId": "pi_1"}
+    outcomes = [agree(name, params, made(count))[0] for count in (most - 1, most, most + 1, most + 2)]
+    assert outcomes[1:3] == ["values", "code"]
