@@ -19,7 +19,7 @@ from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
 from policy.operations import Declaration
 from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, TlsDemands, VerifiedReply, schemas
-from tytle_verifier.errors import VerificationError
+from tytle_verifier.errors import NotOpened, VerificationError
 from tytle_verifier.request import decode_either
 from tytle_verifier.schemas import Schema
 
@@ -45,6 +45,12 @@ LOOKUPS = {
     "A request that the policy refuses": {"url": "https://ec.europa.eu/eurostat/api", "method": "GET", "headers": {}},
 }
 
+QUERY = {
+    "service": "vies",
+    "operation": "vies.check_vat",
+    "params": {"countryCode": "PT", "vatNumber": "507172230"},
+}
+
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
@@ -62,6 +68,7 @@ def run(stack: Stack) -> int:
     """Do the lookups, verify and print what came of them. Returns 0 when each ended as it should."""
     ended_well = [_lookup(stack, title, call) for title, call in LOOKUPS.items()]  # each, even after a failure
     ended_well.append(_sealed_lookup(stack, LOOKUPS["A VAT number that is valid"]))
+    ended_well.append(_query(stack, QUERY))
     return 0 if all(ended_well) else 1
 
 
@@ -137,7 +144,25 @@ def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
     except VerificationError as exc:
         show.refused(exc)
         return False
+    except NotOpened as exc:
+        show.not_opened(exc)
+        return False
     return True
+
+
+def _query(stack: Stack, query: dict[str, Any]) -> bool:
+    """Ask for the fact instead of the answer, print it and whether it verified; return that."""
+    show.heading("The fact, instead of the answer that it follows from")
+    show.queried(query)
+    sent = challenged(query)
+    answer = requests.post(f"{stack.url}/attest/query", data=sent, headers=JSON, timeout=60)
+    show.fact(answer.status_code, answer.json())
+    try:
+        show.last_word(verify(stack, sent, answer.content))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    return answer.json()["success"] is True
 
 
 def _lookup(stack: Stack, title: str, call: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave_worker.fields import records, versioned
-from enclave_worker.fields.codec import MAX_TEXT_BYTES, ORDER, WORD_BYTES, Unencodable
+from enclave_worker.fields.codec import ORDER, WORD_BYTES, Unencodable
 from policy.operations import ENCODINGS, Field, Schema
 
 
@@ -30,7 +30,7 @@ values = (
     st.none()
     | st.booleans()
     | st.integers()
-    | st.just(10**5000)
+    | st.just(5000).map(lambda digits: 10**digits)  # Hypothesis shows strategies, and Python no such number
     | st.integers(0, ORDER)
     | st.text()
     | st.text(max_size=12)
@@ -58,15 +58,20 @@ def test_any_value_of_a_record_gives_one_word_or_the_typed_error(encoding: str, 
     assert int.from_bytes(encoded, "big") < ORDER
 
 
-@given(st.sampled_from(ENCODINGS), st.lists(values, min_size=2, max_size=6, unique_by=repr))
+def typed(value: Any) -> tuple[str, Any]:
+    """Return what tells True from 1; `repr` refuses integers of more than 4300 digits."""
+    return type(value).__name__, value
+
+
+@given(st.sampled_from(ENCODINGS), st.lists(values, min_size=2, max_size=6, unique_by=typed))
 def test_two_values_never_have_the_same_words(encoding: str, several: list[Any]) -> None:
-    seen: dict[bytes, str] = {}
+    seen: dict[bytes, Any] = {}
     for value in several:
         try:
             encoded = versioned.encode(one(encoding), {"x": value}, time_ms=TIME)
         except Unencodable:
             continue
-        assert seen.setdefault(encoded, repr(value)) == repr(value)
+        assert seen.setdefault(encoded, typed(value)) == typed(value)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,6 @@ def test_words_of_one_definition_are_not_those_of_another(other: Schema) -> None
         ("shortString", "a\0"),
         ("shortString", 42),
         ("shortString", None),
-        ("sha256", "a" * (MAX_TEXT_BYTES + 1)),
         ("sha256", "\ud800"),
         ("sha256", b"bytes"),
         ("uint", ORDER),

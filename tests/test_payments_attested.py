@@ -19,7 +19,7 @@ from devstack.soft_nsm import SoftNsm
 from devstack.stripe import Stripe
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler, Response, UpstreamServer
-from enclave_worker.fields import records, versioned
+from enclave_worker.fields import codec, records, versioned
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
 from enclave_worker.upstream.tls import client_context
@@ -286,7 +286,7 @@ def moved(**faults: Response) -> Gnosis:
         (None, moved(eth_call=gnosis.failure(-32000, "execution reverted")), "upstream-fault"),
         (None, moved(eth_call=gnosis.failure(-32005, "limit exceeded")), "upstream-unavailable"),
         (None, Gnosis(latest_only=True), "upstream-fault"),
-        (None, Gnosis(balances={monerium.ADDRESS: records.ORDER}), "unencodable"),
+        (None, Gnosis(balances={monerium.ADDRESS: codec.ORDER}), "unencodable"),
     ],
 )
 def test_an_answer_on_the_way_that_is_no_result_is_attested_as_such(

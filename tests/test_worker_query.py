@@ -112,7 +112,8 @@ def test_integers_beyond_what_every_reader_keeps_are_their_digits(number: int, s
         (item(cents=ORDER), "unencodable"),
         (item(cents=True), "unencodable"),
         (item(cents=None), "unencodable"),
-        (item(name="a" * 10_000), "unencodable"),
+        (item(name="é" * 4096 + "a"), "unencodable"),
+        (item(name="\ud800"), "unencodable"),
         (item(name=7), "unencodable"),
     ],
 )
@@ -126,6 +127,12 @@ def test_an_answer_that_gives_no_result_is_attested_with_its_code(answer: Respon
     assert said["result"] == {"operation": "test.item", "schema": SCHEMA, "error": code}
     assert said["exchanges"][0]["response"]["status"] == answer.status
     assert "fields" not in user_data_of(reply)
+
+
+def test_the_longest_text_is_stated_whole() -> None:
+    with toy(lambda _: item(name="é" * 4096)) as running:
+        reply = running.query("test.item", {"id": "a1"})
+    assert statement_of(reply)["result"]["values"]["itemName"] == "é" * 4096
 
 
 def nobody(*_: object) -> Any:
