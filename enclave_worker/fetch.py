@@ -9,7 +9,6 @@ import uuid
 from dataclasses import dataclass
 
 from enclave_worker import refusals, reply
-from enclave_worker.attestation import Attestor
 from enclave_worker.budget import Budget
 from enclave_worker.log import Log
 from enclave_worker.sealed import padding
@@ -31,7 +30,6 @@ class Fetcher:
 
     manifest: Manifest
     client: Client
-    attestor: Attestor
     witness: Witness
     log: Log
 
@@ -50,11 +48,12 @@ class Fetcher:
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
         )
-        with self.attestor.reserve() as place:
+        with self.witness.reserve(call.mode) as place:
             outcome = self.client.fetch(allowed, deadline=budget.upstream)
             self._log(call_id, allowed, outcome, budget)
             told = Testimony(
                 id=call_id,
+                mode=call.mode,
                 challenge=call.challenge,
                 time_ms=self.witness.clock_ms(),
                 exchanges=((allowed, outcome),),
