@@ -35,13 +35,15 @@ from tytle_verifier.errors import (
 from tytle_verifier.policy import Policy, Release, TlsDemands
 from tytle_verifier.policy_file import load as load_policy
 from tytle_verifier.report import Report, Step
-from tytle_verifier.request import Request
+from tytle_verifier.request import Query, Request
 from tytle_verifier.request import decode as load_request
+from tytle_verifier.request import decode_query as load_query
 from tytle_verifier.roots import AWS_ROOT, AwsRoot, Root, TestPkiRoot
 from tytle_verifier.statement import (
     Digest,
     Exchange,
     Failure,
+    NoResult,
     Response,
     Result,
     SentRequest,
@@ -71,9 +73,11 @@ __all__ = [
     "LinkCache",
     "Live",
     "MeasurementError",
+    "NoResult",
     "NotAttested",
     "Policy",
     "PolicyError",
+    "Query",
     "Release",
     "Report",
     "Request",
@@ -97,6 +101,7 @@ __all__ = [
     "VerifierError",
     "live",
     "load_policy",
+    "load_query",
     "load_request",
     "verify_document",
     "verify_reply",

@@ -48,7 +48,7 @@ def _verify(options: argparse.Namespace) -> int:
     choices = Choices(
         time=_time(options),
         policy=policy_file.load(many.read(options.policy)) if options.policy else None,
-        request=request.decode(many.read(options.request)) if options.request else None,
+        request=request.decode_either(many.read(options.request)) if options.request else None,
         body=many.read(options.body) if options.body else None,
     )
     verdict = evidence.judge(_input(options.file), choices)

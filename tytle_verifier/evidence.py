@@ -8,7 +8,7 @@ from tytle_verifier import jsontext, verdict
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.errors import InputError, PolicyError, VerificationError
 from tytle_verifier.policy import Policy, refuse_debug
-from tytle_verifier.request import Request
+from tytle_verifier.request import Query, Request
 from tytle_verifier.verdict import Verdict
 from tytle_verifier.verify import verify_document, verify_reply
 from tytle_verifier.when import Time
@@ -20,7 +20,7 @@ class Choices:
 
     time: Time
     policy: Policy | None
-    request: Request | None = None
+    request: Request | Query | None = None
     body: bytes | None = None
     cache: LinkCache | None = None
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from tytle_verifier.errors import VerificationError, shown
 from tytle_verifier.report import Report
-from tytle_verifier.statement import Failure
+from tytle_verifier.statement import Failure, NoResult, Result
 from tytle_verifier.verify import VerifiedDocument, VerifiedReply
 
 
@@ -40,16 +40,25 @@ class Verdict:
 
 def of_reply(verified: VerifiedReply) -> Verdict:
     """Return the verdict on a reply whose ten steps held. Only AWS's root gives the word `verified`."""
-    exchange = verified.statement.answer
-    asked = f"{shown(exchange.request.method)} {shown(exchange.request.url)}"
-    if isinstance(verified.outcome, Failure):
-        word, code, what = "failure", Exit.ATTESTED_FAILURE, f"{asked} FAILED ({shown(verified.outcome.kind)})"
-    else:
-        word, code, what = "verified", Exit.VERIFIED, f"{asked} was answered {verified.outcome.status}"
+    word, code, what = _said(verified)
     headline = f"release {verified.release.commit[:12]} of {shown(verified.statement.service)} attests: {what}"
     if not verified.root.genuine:
         word, headline = f"test-{word}", f"this proves nothing about AWS hardware: {headline}"
     return Verdict(code=code, word=word, headline=headline, report=verified.report, last_step=9)
+
+
+def _said(verified: VerifiedReply) -> tuple[str, Exit, str]:
+    """Return word, exit code and half a sentence for what a genuine reply attests."""
+    sent, result = verified.statement.answer.request, verified.statement.result
+    asked = f"{shown(sent.method)} {shown(sent.url)}"
+    if isinstance(verified.outcome, Failure):
+        return "failure", Exit.ATTESTED_FAILURE, f"{asked} FAILED ({shown(verified.outcome.kind)})"
+    if isinstance(result, NoResult):
+        return "failure", Exit.ATTESTED_FAILURE, f"{shown(result.operation)} HAS NO RESULT ({shown(result.error)})"
+    if isinstance(result, Result):
+        values = ", ".join(f"{name} {value!r}" for name, value in result.values.items())
+        return "verified", Exit.VERIFIED, f"{shown(result.operation)} gives {shown(values)}"
+    return "verified", Exit.VERIFIED, f"{asked} was answered {verified.outcome.status}"
 
 
 def of_document(verified: VerifiedDocument) -> Verdict:

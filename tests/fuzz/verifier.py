@@ -37,6 +37,7 @@ TARGETS: tuple[Callable[[bytes], object], ...] = (
     statement.decode,
     reply.decode,
     request.decode,
+    request.decode_query,
     policy_file.load,
 )
 
