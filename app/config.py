@@ -45,16 +45,17 @@ class Config:
 
 
 def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -> Config:
-    """Return the settings of a deployed parent: `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`.
+    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`.
 
+    `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CID, STRIPE_PAYMENT_CID.
 
     Raises:
-        ConfigError: a value is no number in its range.
+        ConfigError: a value is no number in its range, or names no service.
         ManifestError: a file in services/ is wrong.
     """
     paths = [path for path in sorted(services.glob("*.toml")) if not path.name.endswith(".pcrs.toml")]
-    manifests = tuple(manifest.load(path.read_bytes()) for path in paths)
+    manifests = _chosen(environ.get("SERVICES", ""), [manifest.load(path.read_bytes()) for path in paths])
     addresses: dict[str, Address] = {}
     for service in manifests:
         variable = service.name.upper().replace("-", "_") + "_CID"
@@ -66,6 +67,14 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
     )
+
+
+def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:
+    wanted = {name.strip() for name in names.split(",")} - {""}
+    missing = wanted - {service.name for service in known}
+    if missing:
+        raise ConfigError(f"SERVICES: there is no service {sorted(missing)[0]!r}")
+    return tuple(service for service in known if not wanted or service.name in wanted)
 
 
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:

@@ -51,7 +51,7 @@ def serve() -> None:
     """Start both; return when one has ended."""
     image = json.loads(Path(OVERLAY, "image.json").read_text(encoding="utf-8"))
     user = int(image["User"])
-    environment = dict(pair.split("=", 1) for pair in image.get("Env", []))
+    environment = dict(pair.split("=", 1) for pair in image.get("Env", [])) | {"SERVICES": "vies"}
     parent = subprocess.Popen(image["Entrypoint"], cwd=image["WorkingDir"], env=environment, user=user, group=user)
     beside = {"PYTHONPATH": f"{OVERLAY}:/opt/tytle", "PYTHONDONTWRITEBYTECODE": "1"}
     services = subprocess.Popen(SERVICES, cwd=OVERLAY, env=beside, user=NOBODY, group=NOBODY)

@@ -106,3 +106,13 @@ def test_the_application_does_not_start_with_a_wrong_environment(monkeypatch: py
     monkeypatch.setenv("VIES_CID", "3")
     with pytest.raises(ConfigError, match="VIES_CID"):
         create_app()
+
+
+def test_an_operator_names_the_services_that_have_an_enclave_here(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / f"{name}.toml").write_text(service_toml(name, cid=20, host=f"{name}.test"), encoding="ascii")
+    chosen = from_environment({"SERVICES": "two, one,"}, services=tmp_path)
+    assert [manifest.name for manifest in chosen.manifests] == ["one", "two"]
+    assert len(from_environment({"SERVICES": ""}, services=tmp_path).manifests) == 3
+    with pytest.raises(ConfigError, match="SERVICES: there is no service 'four'"):
+        from_environment({"SERVICES": "one,four"}, services=tmp_path)

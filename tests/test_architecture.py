@@ -53,9 +53,12 @@ ROOMS = {
         third_party="cbor2 cryptography",
         by_file={
             "adapter/call.py": "requests urllib3",
+            "adapter/credentials.py": "requests",
             "adapter/errors.py": "requests",
             "adapter/hearsay.py": "requests",
+            "adapter/parent.py": "requests urllib3",
             "adapter/response.py": "http requests urllib3",
+            "adapter/sealing.py": "requests urllib3",
             "adapter/session.py": "requests",
             "adapter/timeouts.py": "urllib3",
             "adapter/transport.py": "requests urllib3",

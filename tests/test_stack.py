@@ -78,7 +78,10 @@ def test_the_independent_verifier_accepts_an_attested_failure_as_such(running_st
 
 def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowing(running_stack: Stack) -> None:
     adapter = AttestedAdapter(
-        parent=running_stack.url, policy=commands.policy_of(running_stack), root=commands.root_of(running_stack)
+        parent=running_stack.url,
+        policy=commands.policy_of(running_stack),
+        root=commands.root_of(running_stack),
+        sealed=False,
     )
     with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter}) as session:
         asked = {"countryCode": "PT", "vatNumber": "507172230"}

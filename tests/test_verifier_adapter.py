@@ -391,7 +391,7 @@ def test_a_parent_is_an_http_url(url: str) -> None:
 
 
 def test_a_parent_may_live_below_a_path(mock: responses.RequestsMock) -> None:
-    adapter = AttestedAdapter(parent="https://h.example/enclaves/", policy=policy())
+    adapter = AttestedAdapter(parent="https://h.example/enclaves/", policy=policy(), sealed=False)
     mock.post("https://h.example/enclaves/attest/fetch", status=404, json={"error": "none", "code": "no_enclave"})
     with pytest.raises(requests.RequestException, match="404 no_enclave"):
         attest_only(requests.Session(), {HOST: adapter}).get(URL)

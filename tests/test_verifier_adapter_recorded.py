@@ -3,13 +3,13 @@
 `Shop` is such a program. Its recordings were made once against the development stack and verify for ever, because
 `clock=Archive` asks whether they were good when they were signed:
 
-    recording:  adapter = AttestedAdapter(parent=..., policy=..., root=..., random=bytes)
+    recording:  adapter = AttestedAdapter(parent=..., policy=..., root=..., sealed=False, random=bytes)
                 Path("check-vat-number.reply.json").write_bytes(attestation_of(response).reply)
-    replaying:  adapter = AttestedAdapter(parent=..., policy=..., root=..., random=bytes, clock=Archive)
+    replaying:  adapter = AttestedAdapter(parent=..., policy=..., root=..., sealed=False, random=bytes, clock=Archive)
 
-`random=bytes` makes every challenge 32 zero bytes. Never outside tests: a reply could then be replayed, as it is here.
-The request is compared with the recording, headers too; so the session names its own User-Agent, for the one that
-`requests` sends changes with its version.
+Sealed answers cannot be replayed: each is for its request's own key. `random=bytes` makes every challenge 32 zero
+bytes. Never outside tests: a reply could then be replayed, as it is here. The request is compared with the recording,
+headers too; so the session names its own User-Agent, for the one that `requests` sends changes with its version.
 """
 
 import json
@@ -47,7 +47,9 @@ class Shop:
 def session() -> requests.Session:
     policy = load_policy((RECORDED / "vies.pcrs.toml").read_bytes())
     root = TestPkiRoot((RECORDED / "root.der").read_bytes())
-    adapter = AttestedAdapter(parent="http://127.0.0.1:5001", policy=policy, root=root, random=bytes, clock=Archive)
+    adapter = AttestedAdapter(
+        parent="http://127.0.0.1:5001", policy=policy, root=root, sealed=False, random=bytes, clock=Archive
+    )
     session = attest_only(requests.Session(), {"https://ec.europa.eu/": adapter})
     session.headers["User-Agent"] = "shop/1.0"
     return session

@@ -13,8 +13,19 @@ import pytest
 import verifier_kit as kit
 from cryptography import x509
 from verifier_cases import ROOT, policy, verify
+from verifier_sealed import BOOT, SealedEnclave
 
-from tytle_verifier import AWS_ROOT, Archive, VerificationError, cli, evidence, render, verdict, verify_document
+from tytle_verifier import (
+    AWS_ROOT,
+    Archive,
+    VerificationError,
+    cli,
+    evidence,
+    render,
+    verdict,
+    verify_document,
+    verify_identity,
+)
 from tytle_verifier.cli import main
 from tytle_verifier.verdict import Exit
 
@@ -212,6 +223,74 @@ def test_live_and_at_choose_the_instant(genuine: Path, capsys: pytest.CaptureFix
     assert run("verify", "reply.json", "--policy", "policy.toml", "--at", "2026-03-01T20:00:00Z") == 13
     assert run("verify", "reply.json", "--policy", "policy.toml", "--live") == 13
     assert run("verify", "reply.json", "--policy", "policy.toml", "--live", "--max-age", "60") == 13
+
+
+# --- identities ---------------------------------------------------------------------------------------------------
+
+CHALLENGE = b"\xfb\xff" * 16
+
+
+@pytest.fixture
+def identity(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an identity, under our test root in the place of AWS's."""
+    monkeypatch.setattr(evidence, "verify_identity", lambda *a, **k: _as_aws(verify_identity(*a, root=ROOT, **k)))
+    Path("identity.json").write_bytes(SealedEnclave().show(CHALLENGE))
+    return folder
+
+
+@pytest.mark.parametrize("altchars", [b"+/", b"-_"])
+def test_an_identity_exits_0_and_says_whose_key_it_is(
+    identity: Path, capsys: pytest.CaptureFixture[str], altchars: bytes
+) -> None:
+    challenge = base64.b64encode(CHALLENGE, altchars).decode()
+    assert run("identity", "identity.json", *FULL, f"--challenge={challenge}") == Exit.VERIFIED
+    printed = capsys.readouterr().out
+    assert [line[0] for line in printed.splitlines() if line[1:5] == " ok "] == list("012345678")
+    assert "7 ok  identity is what the document signs" in printed
+    for line in (
+        "service vies, manifest",
+        f"boot {BOOT.hex()}",
+        "boot report: clock: 0.2 s",
+        "until 2026-03-01T13:00:05",
+    ):
+        assert f"      {line}" in printed
+    assert "not checked: whether the key is still in use: only live time can tell" in printed
+    (key,) = (line.split()[1].rstrip(",") for line in printed.splitlines() if line.startswith("      key "))
+    assert printed.splitlines()[-1] == f"VERIFIED: release c0ffee000000 of vies holds the key {key}"
+
+
+def test_an_identity_for_another_challenge_exits_18(identity: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = base64.b64encode(bytes(32)).decode()
+    assert run("identity", "identity.json", *FULL, "--challenge", other, "--json") == Exit.REFUSED + 8
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["verdict"], printed["refused"]["problem"]) == ("refused", "challenge")
+    assert printed["steps"][7]["title"] == "identity is what the document signs"
+    run("identity", "identity.json", *FULL, "--challenge", other)
+    assert "8 NO  identity against policy and caller" in capsys.readouterr().out
+
+
+def test_an_identity_needs_a_policy_and_a_challenge(identity: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = base64.b64encode(CHALLENGE).decode()
+    assert run("identity", "identity.json", "--archive", "--challenge", given) == Exit.UNUSABLE_INPUT
+    assert "an identity needs a policy" in capsys.readouterr().err
+    assert run("identity", "identity.json", *FULL, "--challenge", "QUJD") == Exit.UNUSABLE_INPUT
+    for wrong in ([], ["--challenge", "%%%"], ["--challenge", "QQ"]):
+        with pytest.raises(SystemExit):
+            run("identity", "identity.json", *FULL, *wrong)
+
+
+def test_an_identity_is_nothing_that_verify_takes_and_the_other_way_round(identity: Path) -> None:
+    given = base64.b64encode(CHALLENGE).decode()
+    assert run("identity", "reply.json", *FULL, "--challenge", given) == Exit.REFUSED
+    assert run("identity", "document.bin", *FULL, "--challenge", given) == Exit.REFUSED
+    assert run("verify", "identity.json", *FULL) == Exit.REFUSED
+
+
+def test_an_identity_of_a_test_pki_says_so(folder: Path) -> None:
+    shown = verify_identity(
+        SealedEnclave().show(CHALLENGE), policy=policy(), challenge=CHALLENGE, time=Archive(), root=ROOT
+    )
+    assert render.line(verdict.of_identity(shown)).startswith("TEST PKI ONLY: this proves nothing about AWS hardware")
 
 
 # --- the predecessor's flaws, SPEC 11 F ---------------------------------------------------------------------------

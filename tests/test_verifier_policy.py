@@ -19,6 +19,7 @@ urls = ["https://ec.europa.eu/taxation_customs/vies/*"]
 methods = ["GET", "POST"]
 require_challenge = true
 max_age_seconds = 120
+sealed = "required"
 
 [tls]
 versions = ["TLSv1.3"]
@@ -64,6 +65,7 @@ def test_a_policy_file_holds_everything_a_policy_can() -> None:
         methods=frozenset({"GET", "POST"}),
         require_challenge=True,
         max_age=timedelta(seconds=120),
+        sealed="required",
         tls=TlsDemands(
             versions=frozenset({"TLSv1.3"}),
             spki=frozenset({b"\x55" * 32}),
@@ -93,6 +95,10 @@ def test_a_policy_file_holds_everything_a_policy_can() -> None:
         ("max_age_seconds = 120", "max_age_seconds = 99999999999999999999"),
         ("max_age_seconds = 120", "max_age_seconds = 1.5"),
         ("max_age_seconds = 120", "max_age_seconds = true"),
+        ('sealed = "required"', 'sealed = "Required"'),
+        ('sealed = "required"', 'sealed = ""'),
+        ('sealed = "required"', "sealed = true"),
+        ('sealed = "required"', 'sealed = ["required"]'),
         ('versions = ["TLSv1.3"]', "versions = []"),
         ('versions = ["TLSv1.3"]', 'versions = ["TLSv1.1"]'),
         ('versions = ["TLSv1.3"]', "verify = false"),
@@ -155,6 +161,7 @@ def test_any_bytes_give_a_policy_or_an_error_of_this_room(data: bytes) -> None:
         {"challenge": bytes(15)},
         {"challenge": bytes(65)},
         {"max_age": timedelta(0)},
+        {"sealed": "always"},
     ],
 )
 def test_a_policy_that_is_empty_or_malformed_cannot_be_built(change: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import pytest
 import tytle_verifier
 
 FOLDER = Path(tytle_verifier.__file__).parent
-FILES = {path.stem: ast.parse(path.read_text()) for path in sorted(FOLDER.glob("*.py"))}
+FOUND = [*sorted(FOLDER.glob("*.py")), *sorted(FOLDER.glob("sealed/*.py"))]
+FILES = {path.relative_to(FOLDER).with_suffix("").as_posix(): ast.parse(path.read_text()) for path in FOUND}
 EDGES = {"cli", "clock", "many", "__main__"}
 ALLOWED = {
     *("__future__", "argparse", "base64", "cbor2", "collections", "contextlib", "cryptography", "dataclasses"),
@@ -70,7 +71,9 @@ def test_no_module_is_imported_in_a_circle() -> None:
             for node in tree.body
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tytle_verifier")
             for part in (
-                [(node.module or "").partition(".")[2]] if "." in (node.module or "") else [a.name for a in node.names]
+                [(node.module or "").partition(".")[2].replace(".", "/")]
+                if "." in (node.module or "")
+                else [a.name for a in node.names]
             )
         }
         for name, tree in FILES.items()

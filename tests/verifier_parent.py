@@ -4,7 +4,8 @@
         parent = Parent(mock, {URL: Upstream(body=b"...")})
         session(parent.adapter()).get(URL)
 
-It signs what it is asked, so that a test changes one thing (with the kit's hooks) and the rest stays consistent.
+It signs what it is asked, so that a test changes one thing (with the kit's hooks) and the rest stays consistent. It
+is asked in clear; `verifier_sealed` has one that is asked sealed.
 """
 
 import base64
@@ -56,7 +57,8 @@ class Parent:
         return [json.loads(sent.body or "") for sent in self.sent]
 
     def adapter(self, **changes: Any) -> AttestedAdapter:
-        return AttestedAdapter(**{"parent": PARENT, "policy": policy(), "root": ROOT, "clock": lambda: NOW, **changes})
+        made = {"parent": PARENT, "policy": policy(), "root": ROOT, "sealed": False, "clock": lambda: NOW, **changes}
+        return AttestedAdapter(**made)
 
     def session(self, **changes: Any) -> requests.Session:
         return attest_only(requests.Session(), {HOST: self.adapter(**changes)})

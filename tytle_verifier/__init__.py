@@ -21,14 +21,18 @@ from tytle_verifier.errors import (
     CoseError,
     DebugModeError,
     DocumentError,
+    IdentityBusy,
     InputError,
     LegacyError,
     MeasurementError,
     NotAttested,
+    NotOpened,
     PolicyError,
+    SealedAnswerError,
     SignatureError,
     StatementError,
     TimeError,
+    UnknownKey,
     VerificationError,
     VerifierError,
 )
@@ -39,6 +43,7 @@ from tytle_verifier.request import Query, Request
 from tytle_verifier.request import decode as load_request
 from tytle_verifier.request import decode_query as load_query
 from tytle_verifier.roots import AWS_ROOT, AwsRoot, Root, TestPkiRoot
+from tytle_verifier.sealed import SealedCall, SealedClient, VerifiedIdentity, verify_identity
 from tytle_verifier.statement import (
     Digest,
     Exchange,
@@ -68,6 +73,7 @@ __all__ = [
     "DocumentError",
     "Exchange",
     "Failure",
+    "IdentityBusy",
     "InputError",
     "LegacyError",
     "LinkCache",
@@ -75,6 +81,7 @@ __all__ = [
     "MeasurementError",
     "NoResult",
     "NotAttested",
+    "NotOpened",
     "Policy",
     "PolicyError",
     "Query",
@@ -85,6 +92,9 @@ __all__ = [
     "Result",
     "Root",
     "Rules",
+    "SealedAnswerError",
+    "SealedCall",
+    "SealedClient",
     "SentRequest",
     "SignatureError",
     "Statement",
@@ -94,9 +104,11 @@ __all__ = [
     "Time",
     "TimeError",
     "TlsDemands",
+    "UnknownKey",
     "Upstream",
     "VerificationError",
     "VerifiedDocument",
+    "VerifiedIdentity",
     "VerifiedReply",
     "VerifierError",
     "live",
@@ -104,5 +116,6 @@ __all__ = [
     "load_query",
     "load_request",
     "verify_document",
+    "verify_identity",
     "verify_reply",
 ]

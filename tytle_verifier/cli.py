@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
-from tytle_verifier import clock, evidence, inspection, many, policy_file, render, request
+from tytle_verifier import clock, evidence, inspection, jsontext, many, policy_file, render, request
 from tytle_verifier.errors import PolicyError, VerificationError, shown
 from tytle_verifier.evidence import Choices
 from tytle_verifier.reply import MAX_REPLY_BYTES
-from tytle_verifier.verdict import Exit
+from tytle_verifier.verdict import Exit, Verdict
 from tytle_verifier.when import DEFAULT_MAX_AGE, Archive, At, Time
 
 EXIT_CODES = """\
@@ -51,7 +51,16 @@ def _verify(options: argparse.Namespace) -> int:
         request=request.decode_either(many.read(options.request)) if options.request else None,
         body=many.read(options.body) if options.body else None,
     )
-    verdict = evidence.judge(_input(options.file), choices)
+    return _print(evidence.judge(_input(options.file), choices), options)
+
+
+def _identity(options: argparse.Namespace) -> int:
+    policy = policy_file.load(many.read(options.policy)) if options.policy else None
+    choices = Choices(time=_time(options), policy=policy)
+    return _print(evidence.judge_identity(_input(options.file), options.challenge, choices), options)
+
+
+def _print(verdict: Verdict, options: argparse.Namespace) -> int:
     shown = render.as_json(verdict) + "\n" if options.json else render.text(verdict, colour=_colour(sys.stdout))
     sys.stdout.write(shown)
     return verdict.code
@@ -80,7 +89,7 @@ def _inspect(options: argparse.Namespace) -> int:
     return Exit.VERIFIED
 
 
-HANDLERS = {"verify": _verify, "verify-many": _verify_many, "inspect": _inspect}
+HANDLERS = {"verify": _verify, "verify-many": _verify_many, "identity": _identity, "inspect": _inspect}
 
 
 def _input(name: str) -> bytes:
@@ -104,6 +113,14 @@ def _instant(text: str) -> datetime:
     if instant.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text} has no time zone: write for example 2026-01-03T20:41:07Z")
     return instant
+
+
+def _challenge(text: str) -> bytes:
+    """Read a challenge as it stands in the URL of the question, where `-_` may stand for `+/`."""
+    try:
+        return jsontext.from_base64(text.replace("-", "+").replace("_", "/"), "challenge")
+    except VerificationError as error:
+        raise argparse.ArgumentTypeError("16 to 64 bytes as base64") from error
 
 
 def _seconds(text: str) -> timedelta:
@@ -138,13 +155,19 @@ def _parser() -> argparse.ArgumentParser:
     folder.add_argument("folder", type=Path)
     folder.add_argument("--jobs", type=_jobs, default=min(os.cpu_count() or 1, 256), help="processes")
     _common(folder)
+    who = commands.add_parser("identity", help="verify an enclave's identity and its key", allow_abbrev=False)
+    who.add_argument("file", help="the answer to GET /enclaves/NAME/identity?challenge=; - is standard input")
+    who.add_argument("--challenge", type=_challenge, required=True, metavar="BASE64", help="what was asked with")
+    _common(who)
     look = commands.add_parser("inspect", help="decode without judging: proves nothing", allow_abbrev=False)
     look.add_argument("file", help="as for verify")
     return parser
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--policy", type=Path, help="a policy (services/NAME.pcrs.toml); a reply needs one")
+    parser.add_argument(
+        "--policy", type=Path, help="a policy (services/NAME.pcrs.toml); replies and identities need one"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON per file")
     parser.add_argument("--max-age", type=_seconds, metavar="SECONDS", help="with --live; 300 unless given")
     time = parser.add_mutually_exclusive_group(required=True)

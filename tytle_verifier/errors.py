@@ -1,7 +1,8 @@
 """Every way in which this room says no (VERIFICATION.md, "Errors").
 
 One tree. `VerificationError` blames the evidence and carries the number of the step that refused it;
-`PolicyError` blames what the relying party itself supplied. Nothing else is raised on purpose, whatever the bytes.
+`PolicyError` blames what the relying party itself supplied; `NotOpened` is what others say of a sealed call. Nothing
+else is raised on purpose, whatever the bytes.
 """
 
 from __future__ import annotations
@@ -66,6 +67,37 @@ class VerificationError(VerifierError):
         return ": ".join([self.problem, *([", ".join(compared)] if compared else [])])
 
 
+class NotOpened(VerifierError):
+    """Hearsay: the enclave, or the parent in its name, says that a sealed call was not opened. Nothing proves it.
+
+    `status` is an HTTP status, `code` a word for programs or None, `said` the explanation, one short printable line.
+    """
+
+    advice = "Nothing vouches for this: the call may have been carried out all the same."
+
+    def __init__(self, status: int, code: str | None, said: str) -> None:
+        self.status = status
+        self.code = None if code is None else shown(code)
+        self.said = shown(said)
+        super().__init__(status, code, said)
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"not opened ({self.status}{f' {self.code}' if self.code else ''}): {self.said}"
+
+
+class UnknownKey(NotOpened):
+    """Hearsay: the key that a call was sealed to is said to be none of the enclave's (any more). It is forgotten."""
+
+    advice = "The key was rotated or the enclave restarted: seal the next call, which asks for the identity again."
+
+
+class IdentityBusy(VerifierError):
+    """Another thread's question for the enclave's identity took longer than this one could wait; nothing was sent."""
+
+    advice = "The parent or the enclave is slow or unreachable: ask again."
+
+
 class AttestedFailure(VerifierError):
     """Not a refusal: the evidence verified, and what the enclave attests is that no complete answer came."""
 
@@ -83,6 +115,12 @@ class NotAttested(InputError):
     """Step 0: a well-formed answer of the parent that carries no attestation at all (an error, a refusal)."""
 
     advice = "The parent answered without evidence: ask again, and treat what it says as hearsay."
+
+
+class SealedAnswerError(InputError):
+    """Step 0: not the answer that was sealed to this call: altered, another call's, or not sealed at all."""
+
+    advice = "The answer was altered or exchanged on the way; the request may have been carried out all the same."
 
 
 class CoseError(VerificationError):

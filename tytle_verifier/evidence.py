@@ -1,4 +1,7 @@
-"""What lies in a file: a parent's JSON reply, or a bare document as binary or base64. For the command line."""
+"""What lies in a file: a parent's JSON reply, a bare document as binary or base64, or an identity reply.
+
+For the command line.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from tytle_verifier import jsontext, verdict
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.errors import InputError, PolicyError, VerificationError
 from tytle_verifier.policy import Policy, refuse_debug
+from tytle_verifier.report import IDENTITY_TITLES
 from tytle_verifier.request import Query, Request
+from tytle_verifier.sealed.verification import verify_identity
 from tytle_verifier.verdict import Verdict
 from tytle_verifier.verify import verify_document, verify_reply
 from tytle_verifier.when import Time
@@ -52,6 +57,17 @@ def judge(data: bytes, choices: Choices) -> Verdict:
         return _judge_document(document, choices)
     except VerificationError as error:
         return verdict.of_refusal(error, last_step=last_step)
+
+
+def judge_identity(data: bytes, challenge: bytes, choices: Choices) -> Verdict:
+    """Verify the answer to `GET /enclaves/NAME/identity` against AWS's root. Raises: PolicyError as `judge` does."""
+    if choices.policy is None:
+        raise PolicyError("an identity needs a policy: without one nothing says whose key it is")
+    try:
+        verified = verify_identity(data, policy=choices.policy, challenge=challenge, time=choices.time)
+    except VerificationError as error:
+        return verdict.of_refusal(error, last_step=8, titles=IDENTITY_TITLES)
+    return verdict.of_identity(verified)
 
 
 def _judge_document(document: bytes, choices: Choices) -> Verdict:

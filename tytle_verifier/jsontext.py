@@ -17,8 +17,10 @@ def decode(data: bytes, what: str) -> object:
     try:
         value: object = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} is not JSON", got=str(error)) from error
-    return value
+        problem = str(error)
+    else:
+        return value
+    raise InputError(f"{what} is not JSON", got=problem)  # not from `error`, which holds all of `data`
 
 
 def from_base64(text: str, where: str) -> bytes:

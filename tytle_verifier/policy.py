@@ -19,6 +19,7 @@ from tytle_verifier.request import check_challenge
 from tytle_verifier.schemas import SCHEMAS, Schema
 
 REQUIRED_PCRS: Final = (0, 1, 2)  # the image; its kernel and boot ramdisk; the application
+SEALING: Final = frozenset({"optional", "required"})
 KNOWN_TLS: Final = frozenset({"TLSv1.2", "TLSv1.3"})  # the enclave offers no other
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _URL_RULE = re.compile(r"https?://[^/*?]+/[^*]*\*?")
@@ -92,6 +93,7 @@ class Policy:
     the host; empty is not checked. `methods`: upper case; empty is not checked. `challenge`: the 16..64 bytes this
     caller sent; `require_challenge` refuses an answer without a compared challenge. `max_age`: tightens `Live`.
     `schemas`: by id, those of queries that this verifier does not know by itself; afterwards all that are known.
+    `sealed`: "required" keeps an adapter from sending a credential that is not sealed; of an answer it says nothing.
     Raises: PolicyError (a ValueError) for whatever is empty, zero or malformed.
     """
 
@@ -105,6 +107,7 @@ class Policy:
     max_age: timedelta | None = None
     tls: TlsDemands = field(default_factory=TlsDemands)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
+    sealed: str = "optional"
 
     def __post_init__(self) -> None:
         if not self.service or not self.releases:
@@ -122,6 +125,8 @@ class Policy:
         if self.max_age is not None and self.max_age <= timedelta(0):
             raise PolicyError("max_age must be above zero")
         object.__setattr__(self, "schemas", _with_known(self.schemas))
+        if self.sealed not in SEALING:
+            raise PolicyError(f"sealed is one of {', '.join(sorted(SEALING))}")
         object.__setattr__(self, "pcrs", MappingProxyType({i: frozenset(v) for i, v in self.pcrs.items()}))
         object.__setattr__(self, "releases", tuple(self.releases))
         object.__setattr__(self, "methods", frozenset(self.methods))

@@ -36,7 +36,7 @@ def load(data: bytes) -> Policy:
 
 
 def _policy(table: dict[str, object]) -> Policy:
-    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "schemas")
+    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "schemas", "sealed")
     fields = Fields(table, "", required=("service", "releases"), optional=optional)
     return Policy(
         service=fields.text("service"),
@@ -48,6 +48,7 @@ def _policy(table: dict[str, object]) -> Policy:
         max_age=fields.maybe("max_age_seconds", lambda key: _seconds(fields, key)),
         tls=fields.maybe("tls", lambda key: _tls(fields.raw(key))) or TlsDemands(),
         schemas=fields.maybe("schemas", lambda key: _schemas(fields, key)) or {},
+        sealed=fields.text("sealed") if "sealed" in fields else "optional",
     )
 
 

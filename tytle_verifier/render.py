@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tytle_verifier.report import TITLES, Step
+from tytle_verifier.report import Step
 from tytle_verifier.verdict import Verdict
 
 _COLOURS = {"ok": "32", "NO": "31;1", "--": "2", "not checked": "33"}
@@ -13,8 +13,8 @@ _LABELS = {"refused": "REFUSED", "partly": "PARTLY VERIFIED", "failure": "VERIFI
 
 
 def text(verdict: Verdict, *, colour: bool = False) -> str:
-    """Return the ten steps, what each compared and did not check, and the verdict, one line each."""
-    lines = [line for number in range(len(TITLES)) for line in _step(verdict, number, colour)]
+    """Return every step, what each compared and did not check, and the verdict, one line each."""
+    lines = [line for number in range(len(verdict.titles)) for line in _step(verdict, number, colour)]
     return "\n".join([*lines, "", _headline(verdict, colour), ""])
 
 
@@ -58,7 +58,7 @@ def _step(verdict: Verdict, number: int, colour: bool) -> Iterator[str]:
     error = verdict.error
     passed = next((step for step in verdict.report.steps if step.number == number), None)
     if error is not None and error.step == number:
-        yield f"{number} {_paint('NO', 'NO', colour)}  {TITLES[number]}"
+        yield f"{number} {_paint('NO', 'NO', colour)}  {verdict.titles[number]}"
         yield f"      {error.detail}"
         yield f"      {error.advice}"
     elif passed is not None:
@@ -67,7 +67,7 @@ def _step(verdict: Verdict, number: int, colour: bool) -> Iterator[str]:
         yield from (f"      {_paint('not checked', 'not checked', colour)}: {rest}" for rest in passed.not_checked)
     else:
         why = "not reached" if number <= verdict.last_step and error is not None else "not applied"
-        yield f"{number} {_paint('--', '--', colour)}  {TITLES[number]}: {why}"
+        yield f"{number} {_paint('--', '--', colour)}  {verdict.titles[number]}: {why}"
 
 
 def _label(verdict: Verdict) -> str:

@@ -19,20 +19,25 @@ TITLES = (
     "statement against policy and caller",
     "legacy fields",
 )
+IDENTITY_TITLES = (*TITLES[:7], "identity is what the document signs", "identity against policy and caller")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step that was passed: its number 0-9, and one line per comparison made and per thing left unchecked."""
+    """One step that was passed: its number 0-9, and one line per comparison made and per thing left unchecked.
+
+    `identity` tells the steps 7 and 8 of an identity from those of a statement.
+    """
 
     number: int
     compared: tuple[str, ...]
     not_checked: tuple[str, ...] = ()
+    identity: bool = False
 
     @property
     def title(self) -> str:
         """The step's name, as in VERIFICATION.md."""
-        return TITLES[self.number]
+        return (IDENTITY_TITLES if self.identity else TITLES)[self.number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

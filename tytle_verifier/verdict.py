@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from tytle_verifier.errors import VerificationError, shown
-from tytle_verifier.report import Report
+from tytle_verifier.report import IDENTITY_TITLES, TITLES, Report
+from tytle_verifier.sealed.verification import VerifiedIdentity
 from tytle_verifier.statement import Failure, NoResult, Result
 from tytle_verifier.verify import VerifiedDocument, VerifiedReply
 
@@ -27,7 +28,8 @@ class Exit(IntEnum):
 class Verdict:
     """`word` for programs, `headline` for people; `error` is what refused the evidence, None if nothing did.
 
-    `last_step` is the last step that this kind of evidence has: 9 for a reply, 6 for a bare document.
+    `last_step` is the last step that it has: 9 for a reply, 8 for an identity, 6 for a bare document.
+    `titles` are the steps' names.
     """
 
     code: int
@@ -36,6 +38,7 @@ class Verdict:
     report: Report
     last_step: int
     error: VerificationError | None = None
+    titles: tuple[str, ...] = TITLES
 
 
 def of_reply(verified: VerifiedReply) -> Verdict:
@@ -74,7 +77,18 @@ def of_document(verified: VerifiedDocument) -> Verdict:
     return Verdict(code=code, word=word, headline=headline, report=verified.report, last_step=6)
 
 
-def of_refusal(error: VerificationError, *, last_step: int) -> Verdict:
+def of_identity(verified: VerifiedIdentity) -> Verdict:
+    """Return the verdict on an identity whose steps 0-8 held. Only AWS's root gives the word `identity`."""
+    release = f"release {verified.release.commit[:12]} of {shown(verified.service)}"
+    word, headline = "identity", f"{release} holds the key {verified.key.id.hex()}"
+    if not verified.root.genuine:
+        word, headline = f"test-{word}", f"this proves nothing about AWS hardware: {headline}"
+    return Verdict(
+        code=Exit.VERIFIED, word=word, headline=headline, report=verified.report, last_step=8, titles=IDENTITY_TITLES
+    )
+
+
+def of_refusal(error: VerificationError, *, last_step: int, titles: tuple[str, ...] = TITLES) -> Verdict:
     """Return the verdict on refused evidence."""
     report = error.report or Report(steps=())
     return Verdict(
@@ -84,4 +98,5 @@ def of_refusal(error: VerificationError, *, last_step: int) -> Verdict:
         report=report,
         last_step=last_step,
         error=error,
+        titles=titles,
     )

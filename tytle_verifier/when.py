@@ -32,6 +32,19 @@ class Live:
         if self.max_age <= timedelta(0) or self.skew < timedelta(0):
             raise PolicyError("max_age must be above zero and skew not below it")
 
+    @property
+    def unix_ms(self) -> int:
+        """Now, in whole ms since 1970."""
+        return (self.now - from_ms(0)) // timedelta(milliseconds=1)
+
+    def reached(self, instant: datetime) -> bool:
+        """Tell whether `instant` has come."""
+        return instant <= self.now
+
+    def surely_past(self, instant: datetime) -> bool:
+        """Tell whether `instant` has come for whoever's clock disagrees with this one by no more than the skew."""
+        return instant <= self.now - self.skew
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:

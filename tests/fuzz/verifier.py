@@ -13,6 +13,7 @@ import atheris
 with atheris.instrument_imports(include=["tytle_verifier"]):
     import tytle_verifier
     from tytle_verifier import certificate, cose, document, policy_file, reply, request, statement
+    from tytle_verifier.sealed import answer, container, identity
 
 POLICY = tytle_verifier.Policy(
     service="vies",
@@ -28,6 +29,11 @@ def _document(data: bytes) -> object:
     return tytle_verifier.verify_document(data, time=tytle_verifier.Archive())
 
 
+def _identity(data: bytes) -> object:
+    time = tytle_verifier.Archive()
+    return tytle_verifier.verify_identity(data, policy=POLICY, challenge=bytes(32), time=time)
+
+
 TARGETS: tuple[Callable[[bytes], object], ...] = (
     _document,
     _reply,
@@ -39,6 +45,11 @@ TARGETS: tuple[Callable[[bytes], object], ...] = (
     request.decode,
     request.decode_query,
     policy_file.load,
+    _identity,
+    identity.decode,
+    identity.decode_user_data,
+    answer.decode,
+    lambda data: container.empty(data, container.REQUEST),
 )
 
 

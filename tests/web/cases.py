@@ -124,6 +124,7 @@ def toml(given: Policy) -> str:
     lines += [f"methods = {json.dumps(sorted(given.methods))}"] if given.methods else []
     lines += ["require_challenge = true"] if given.require_challenge else []
     lines += [f"max_age_seconds = {given.max_age // timedelta(seconds=1)}"] if given.max_age else []
+    lines += [f"sealed = {json.dumps(given.sealed)}"]
     lines += ["[tls]", f"versions = {json.dumps(sorted(given.tls.versions))}"]
     lines += [f"spki = {hexes(given.tls.spki)}"] if given.tls.spki else []
     hosts = sorted(given.tls.plain_http_hosts)

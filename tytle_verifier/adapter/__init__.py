@@ -10,6 +10,9 @@ asked; everything else is an exception of `requests` (see `errors`) that carries
 sees is made from the signed statement, not from the JSON around it. This folder needs `requests`; the rest of
 tytle_verifier does not.
 
+Requests are sealed to an enclave whose identity was verified first (`sealing`); nothing that a parent says makes the
+adapter send one in clear. `sealed=False` does, for recorded replies and for parents whose operator may read along.
+
 Differences from a plain session, each explained where it is made:
 
 - answers are read whole before they are handed out; `stream=True` works and saves no memory (`transport`);
@@ -26,6 +29,8 @@ from tytle_verifier.adapter.errors import (
     ConnectionFailureAttested,
     DeadlinePassed,
     FailureAttested,
+    IdentityNotVerified,
+    KeyRetired,
     NoAnswer,
     NotSendable,
     NotVerified,
@@ -44,6 +49,8 @@ __all__ = [
     "ConnectionFailureAttested",
     "DeadlinePassed",
     "FailureAttested",
+    "IdentityNotVerified",
+    "KeyRetired",
     "NoAnswer",
     "NotSendable",
     "NotVerified",

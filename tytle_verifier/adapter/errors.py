@@ -3,8 +3,10 @@
     NoAnswer                       RequestException
       NotSendable                  ValueError        this request cannot go through an enclave; nothing was sent
       NotVerified                                    evidence came and was refused; `.error` says at which step
+        IdentityNotVerified                          the same, of the enclave's identity; nothing was sent
       Refused                                        parent or enclave declined the request; hearsay
       Unavailable                  ConnectionError   parent or enclave could not answer now; hearsay
+        KeyRetired                                   the enclave is said not to have the key; hearsay
       DeadlinePassed               Timeout           the same, because the time was over; hearsay
       FailureAttested                                verified: the upstream gave no complete answer; `.attestation`
         TimeoutAttested            Timeout
@@ -56,11 +58,15 @@ class NotVerified(NoAnswer):
         self.error = error
 
 
+class IdentityNotVerified(NotVerified):
+    """The enclave behind the parent did not prove to be the one that the policy accepts. Nothing was sent."""
+
+
 class _Hearsay(NoAnswer):
     """What parent or enclave say without evidence. Nothing in it is verified.
 
     `status` is the parent's HTTP status, or the one in an enclave's refusal; `said` its explanation, one line of at
-    most 160 printable ASCII characters; `code` the parent's word for programs, None from an enclave.
+    most 160 printable ASCII characters; `code` its word for programs, None where it gave none.
     """
 
     explanation: ClassVar[str]
@@ -84,6 +90,16 @@ class Unavailable(_Hearsay, ConnectionFailed):
     """No enclave could answer now: full, restarting, unreachable. It may have fetched all the same."""
 
     explanation = "no enclave answered"
+
+
+class KeyRetired(Unavailable):
+    """The enclave is said not to have the key that this request was sealed to: it rotated its keys or restarted.
+
+    The request is not sent again by itself, for whoever says so may have delivered it. The next one asks for the
+    enclave's identity first.
+    """
+
+    explanation = "the enclave has another key now"
 
 
 class DeadlinePassed(_Hearsay, Timeout):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from requests import PreparedRequest
 
 from tytle_verifier import jsontext
-from tytle_verifier.adapter.errors import DeadlinePassed, NoAnswer, NotVerified, Refused, Unavailable
-from tytle_verifier.errors import InputError, NotAttested
+from tytle_verifier.adapter.errors import DeadlinePassed, KeyRetired, NoAnswer, NotVerified, Refused, Unavailable
+from tytle_verifier.errors import InputError, NotAttested, NotOpened, UnknownKey
 
 _TRANSIENT = frozenset({408, 429})
 
@@ -14,18 +14,29 @@ _TRANSIENT = frozenset({408, 429})
 def of_parent(status: int, data: bytes, request: PreparedRequest) -> NoAnswer:
     """Return the exception for an answer of the parent whose HTTP status is not 200, whatever is in it."""
     fields = _object(data)
-    code = fields.get("code")
     said = fields.get("error", f"{len(data)} bytes that are not this API's JSON")
-    return _by_status(status, str(said), code if isinstance(code, str) else None, request)
+    return _by_status(status, str(said), _code(fields), request)
 
 
 def of_enclave(data: bytes, error: NotAttested, request: PreparedRequest) -> NoAnswer:
     """Return the exception for a reply without attestation: a refusal, or a success that nobody vouches for."""
+    return refusal(data, request) or NotVerified(error, request=request)
+
+
+def refusal(data: bytes, request: PreparedRequest) -> NoAnswer | None:
+    """Return the exception for an enclave's refusal, None where `data` is none."""
     fields = _object(data)
     status, said = fields.get("status"), fields.get("error", "no reason given")
     if fields.get("success") is not False or type(status) is not int or not 400 <= status <= 599:
-        return NotVerified(error, request=request)
-    return _by_status(status, str(said), None, request)
+        return None
+    return _by_status(status, str(said), _code(fields), request)
+
+
+def of_unopened(error: NotOpened, request: PreparedRequest) -> NoAnswer:
+    """Return the exception for a sealed call that is said not to have been opened."""
+    if isinstance(error, UnknownKey):
+        return KeyRetired(error.status, error.said, error.code, request=request)
+    return _by_status(error.status, error.said, error.code, request)
 
 
 def _by_status(status: int, said: str, code: str | None, request: PreparedRequest) -> NoAnswer:
@@ -33,6 +44,11 @@ def _by_status(status: int, said: str, code: str | None, request: PreparedReques
         return DeadlinePassed(status, said, code, request=request)
     declined = 400 <= status <= 499 and status not in _TRANSIENT
     return (Refused if declined else Unavailable)(status, said, code, request=request)
+
+
+def _code(fields: dict[str, object]) -> str | None:
+    code = fields.get("code")
+    return code if isinstance(code, str) else None
 
 
 def _object(data: bytes) -> dict[str, object]:

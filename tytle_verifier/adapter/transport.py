@@ -1,6 +1,6 @@
 """The adapter: one request becomes one call to the parent, and its reply a verified Response or an exception.
 
-It overrides `send` and calls `super().send` with the call to the parent, so that whatever replaces HTTPAdapter.send
+It overrides `send` and calls `super().send` with what goes to the parent, so that whatever replaces HTTPAdapter.send
 in a test (the `responses` package) replaces the parent, and the verification still runs.
 """
 
@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
-from requests.structures import CaseInsensitiveDict
 from requests.utils import should_bypass_proxies
-from urllib3.exceptions import LocationParseError
-from urllib3.util import Retry, parse_url
+from urllib3.util import Retry
 
 from tytle_verifier.adapter import call as calls
-from tytle_verifier.adapter import hearsay, timeouts
+from tytle_verifier.adapter import credentials, hearsay, timeouts
 from tytle_verifier.adapter.call import Call
 from tytle_verifier.adapter.errors import FAILURES, ConnectionFailureAttested, FailureAttested, NotVerified
+from tytle_verifier.adapter.parent import Parent
 from tytle_verifier.adapter.response import Attestation, raw
+from tytle_verifier.adapter.sealing import SealedWay, check_boot, sent_once
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
 from tytle_verifier.errors import AttestedFailure, NotAttested, PolicyError, VerifierError, shown
 from tytle_verifier.policy import Policy
 from tytle_verifier.reply import MAX_REPLY_BYTES
 from tytle_verifier.roots import AWS_ROOT, Root
+from tytle_verifier.sealed import Identities, VerifiedIdentity
 from tytle_verifier.statement import Failure
 from tytle_verifier.verify import verify_reply
 from tytle_verifier.when import Time
@@ -43,13 +44,15 @@ class AttestedAdapter(HTTPAdapter):
     - `parent`: the parent's URL, before `/attest/fetch`. `parent_headers` go to the parent only, for example
       `{"Authorization": "Bearer ..."}`; the request's own headers, Authorization among them, go to the upstream.
     - `policy`: without a challenge of its own, since each request carries a fresh one. `root`: AWS's, or a TestPkiRoot.
+    - `sealed`: the enclave's identity is verified first and requests and answers are sealed, so that the parent sees
+      the service's name, sizes and times. False sends them in clear; recorded replies can be replayed only so.
     - `clock` returns the time that each verification is about: this machine's now; `Archive` replays recorded replies.
-    - `random` returns that many bytes: the challenge of each request (32 bytes).
-    - `max_retries` as for HTTPAdapter: only what never reached the parent is sent again, unless a urllib3 `Retry` says
-      otherwise, and then each repetition is one more fetch under the same challenge. Nothing is retried here.
+    - `random` returns that many bytes: the challenge of each request and of each identity (32 bytes).
+    - `max_retries` as for HTTPAdapter: what never reached the parent is sent again, sealed or not. Beyond that, a
+      urllib3 `Retry` repeats unsealed calls only, each time one more fetch under the same challenge.
     - `pool_maxsize`: connections to the parent that are kept.
 
-    As safe between threads as HTTPAdapter is. Raises: PolicyError for a parent or policy that cannot work.
+    As safe between threads as HTTPAdapter is. Raises: PolicyError for a parent, policy or clock that cannot work.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class AttestedAdapter(HTTPAdapter):
         parent: str,
         policy: Policy,
         root: Root = AWS_ROOT,
+        sealed: bool = True,
         parent_headers: Mapping[str, str] | None = None,
         clock: Callable[[], Time] = live,
         random: Callable[[int], bytes] = secrets.token_bytes,
@@ -67,11 +71,15 @@ class AttestedAdapter(HTTPAdapter):
         super().__init__(max_retries=max_retries, pool_maxsize=pool_maxsize)
         if policy.challenge is not None:
             raise PolicyError("this policy expects one challenge for ever; the adapter makes one per request")
-        self._endpoint = _endpoint(parent)
-        self._parent_headers = _checked(parent_headers or {})
+        self._parent = Parent(parent, parent_headers or {})
         self._policy, self._root = policy, root
         self._clock, self._random = clock, random
         self._cache = LinkCache()
+        self._sealed: SealedWay | None = None
+        if sealed:
+            self.max_retries = sent_once(self.max_retries)
+            identities = Identities(policy=policy, clock=clock, random=random, root=root)
+            self._sealed = SealedWay(parent=self._parent, service=policy.service, identities=identities)
 
     def __getstate__(self) -> NoReturn:
         """Refuse to be pickled: HTTPAdapter would come back without its policy. Make one in each process."""
@@ -90,29 +98,43 @@ class AttestedAdapter(HTTPAdapter):
 
         `stream` changes nothing: an answer is read whole and verified before any of it is handed out. `verify`, `cert`
         and `proxies` are those of the connection to the parent (NO_PROXY of the environment included), and so is all
-        that `requests` raises about connections. Raises: NoAnswer, RequestException.
+        that `requests` raises about connections. `timeout` holds for the question for an enclave's identity and for
+        the request, each. Raises: NoAnswer, RequestException.
         """
         del stream
         limits, timeout_ms = timeouts.resolve(timeout)
         call = calls.encode(request, challenge=self._random(CHALLENGE_BYTES), timeout_ms=timeout_ms)
+        way = {"timeout": limits, "verify": verify, "cert": cert, "proxies": self._proxies(proxies or {})}
+
+        def exchange(prepared: PreparedRequest) -> tuple[int, bytes]:
+            return self._exchange(prepared, request, way)
+
+        if self._sealed is None:
+            return self._verified(request, call, self._in_clear(call, exchange, request))
+        reply, identity = self._sealed.fetch(call, exchange, patience_seconds=timeout_ms / 1000, request=request)
+        return self._verified(request, call, reply, identity)
+
+    def _in_clear(
+        self, call: Call, exchange: Callable[[PreparedRequest], tuple[int, bytes]], request: PreparedRequest
+    ) -> bytes:
+        credentials.demand_none(call.asked, self._policy, request)
+        status, reply = exchange(self._parent.fetch(call.data))
+        if status != 200:
+            raise hearsay.of_parent(status, reply, request)
+        return reply
+
+    def _exchange(self, prepared: PreparedRequest, request: PreparedRequest, way: dict[str, Any]) -> tuple[int, bytes]:
+        """Send `prepared` to the parent and return the answer's status and body. Raises: RequestException."""
         try:
-            with super().send(
-                self._to_parent(call),
-                stream=True,
-                timeout=limits,  # type: ignore[arg-type]  # the stubs know fewer kinds of timeout than `requests`
-                verify=verify,
-                cert=cert,
-                proxies=self._proxies(proxies or {}),
-            ) as answer:
-                status, reply = answer.status_code, _read(answer)
+            with super().send(prepared, stream=True, **way) as answer:
+                return answer.status_code, _read(answer)
         except RequestException as error:
             error.request, error.response = request, None  # not the call to the parent, whose headers hold its token
             raise
-        if status != 200:
-            raise hearsay.of_parent(status, reply, request)
-        return self._verified(request, call, reply)
 
-    def _verified(self, request: PreparedRequest, call: Call, reply: bytes) -> Response:
+    def _verified(
+        self, request: PreparedRequest, call: Call, reply: bytes, identity: VerifiedIdentity | None = None
+    ) -> Response:
         """Return the answer in `reply` once every step has held. Raises: NoAnswer."""
         try:
             verified = verify_reply(
@@ -123,6 +145,8 @@ class AttestedAdapter(HTTPAdapter):
                 request=call.asked,
                 cache=self._cache,
             )
+            if identity is not None:
+                check_boot(verified, identity)
         except NotAttested as error:
             raise hearsay.of_enclave(reply, error, request) from error
         except VerifierError as error:
@@ -135,36 +159,10 @@ class AttestedAdapter(HTTPAdapter):
         response.attestation = attestation  # type: ignore[attr-defined]  # `attestation_of` is the typed way to it
         return response
 
-    def _to_parent(self, call: Call) -> PreparedRequest:
-        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": "tytle-verifier", "Accept": "*/*"})
-        headers.update(self._parent_headers)
-        headers.update({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        prepared = PreparedRequest()
-        prepared.prepare(method="POST", url=self._endpoint, headers=headers, data=call.data)
-        return prepared
-
     def _proxies(self, proxies: Mapping[str, str]) -> Mapping[str, str]:
         """Return the proxies for the parent. The session looked NO_PROXY up for the upstream's host, not for it."""
-        bypassed = "no" in proxies and should_bypass_proxies(self._endpoint, no_proxy=None)
+        bypassed = "no" in proxies and should_bypass_proxies(self._parent.url, no_proxy=None)
         return {} if bypassed else proxies
-
-
-def _checked(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers that can be sent. Their values are tokens, so errors name the header only."""
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()) or value != value.strip():
-            raise PolicyError(f"parent_headers: the value of {shown(name)} has a line end, a blank at an end, or worse")
-    return dict(headers)
-
-
-def _endpoint(parent: str) -> str:
-    try:
-        url = parse_url(parent)
-    except LocationParseError:
-        raise PolicyError("the parent's URL cannot be parsed") from None  # it may hold a password
-    if url.scheme not in ("http", "https") or not url.host or url.auth or url.query or url.fragment:
-        raise PolicyError("the parent is an http or https URL such as http://127.0.0.1:5001, without user or query")
-    return f"{parent.rstrip('/')}/attest/fetch"
 
 
 def _read(answer: Response) -> bytes:
