@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tytle_verifier import answer, chain, cose, inclusion, legacy, modes
+from tytle_verifier import answer, chain, cose, inclusion, legacy, modes, session
 from tytle_verifier import document as documents
 from tytle_verifier import reply as replies
 from tytle_verifier import statement as statements
@@ -146,7 +146,8 @@ def verify_reply(
     run = _Run(time=time, root=root, max_age=policy.max_age, rules=rules or Rules(), cache=cache)
     with run.reporting():
         given = run.step_0_reply(bytes(reply))
-        document = run.steps_0_to_5(given.attestation.document)
+        in_session = given.attestation.mode == modes.SESSION
+        document = run.steps_0_to_5(given.attestation.document, in_session=in_session)
         release = run.step_6_measurements(document, policy)
         statement = run.step_7_binding(document, given.attestation)
         run.step_8_statement(statement, given, document, Accepted(policy=policy, release=release), held)
@@ -181,14 +182,17 @@ class _Run:
             error.report = self.notebook.report()
             raise
 
-    def steps_0_to_5(self, data: bytes) -> Document:
-        """The cryptographic level: the document is AWS's, unaltered, and of the chosen time."""
+    def steps_0_to_5(self, data: bytes, *, in_session: bool = False) -> Document:
+        """The cryptographic level: the document is AWS's, unaltered, and of the chosen time.
+
+        One that a session began with may be older: its answers have their own time, compared in step 8.
+        """
         self.step_0_document(data)
         message = self.step_1_cose(data)
         document = self.step_2_fields(message)
         key = self.step_3_chain(document)
         self.step_4_signature(message, key)
-        self.step_5_time(document)
+        self.step_5_time(document, in_session=in_session)
         return document
 
     def step_0_reply(self, data: bytes) -> Reply:
@@ -223,12 +227,14 @@ class _Run:
         cose.verify(message, key)
         self.notebook.passed(4, f"ECDSA P-384 with SHA-384 over {len(message.payload)} payload bytes as received")
 
-    def step_5_time(self, document: Document) -> None:
+    def step_5_time(self, document: Document, *, in_session: bool) -> None:
         leaf = document.certificate
         signed = f"signed {document.signed_at.isoformat()}, within the leaf's validity"
         check_signed_at(document.signed_at, leaf.not_before, leaf.not_after)
         if isinstance(self.time, Live):
-            age = check_age(self.time, document.signed_at, self.max_age)
+            longest = leaf.not_after - leaf.not_before
+            limits = replace(self.time, max_age=longest) if in_session else self.time
+            age = check_age(limits, document.signed_at, None if in_session else self.max_age)
             self.notebook.passed(5, signed, age)
         else:
             claim = f"freshness and replay: {type(self.time).__name__.lower()} time claims neither"
@@ -251,6 +257,8 @@ class _Run:
         if root != signed.root:
             raise BindingError("tree root", got=root, expected=signed.root)
         statement = statements.decode(given.statement)
+        if given.mode == modes.SESSION:
+            session.of(document).check(statement)
         stated = statement.result.fields if isinstance(statement.result, Result) else None
         if signed.fields is not None and stated != signed.fields:
             raise BindingError("user_data.fields", got=signed.fields, expected="the statement's result.fields")
@@ -263,7 +271,8 @@ class _Run:
     ) -> None:
         lines = [
             answer.check_origin(statement, accepted),
-            answer.check_clock(statement, document.timestamp_ms),
+            answer.check_mode(reply.attestation.mode, accepted.policy),
+            *self._clock(statement, reply, document),
             *answer.check_challenge(statement, accepted.policy, held),
             *(answer.check_exchange(exchange, accepted.policy) for exchange in statement.exchanges),
             *answer.check_request(statement, held),
@@ -271,6 +280,11 @@ class _Run:
             *answer.check_held_body(statement.answer, held),
         ]
         self.notebook.passed(8, *lines, not_checked=answer.unchecked(statement, reply, accepted, held))
+
+    def _clock(self, statement: Statement, reply: Reply, document: Document) -> tuple[str, ...]:
+        if reply.attestation.mode == modes.SESSION:
+            return session.check_time(statement, document, self.time, self.max_age)
+        return (answer.check_clock(statement, document.timestamp_ms),)
 
     def step_9_legacy(self, statement: Statement, reply: Reply, document: Document) -> None:
         unsigned = "attestationId: only its form; the courier may choose it"
