@@ -45,10 +45,11 @@ class Fetcher:
         )
 
     def _fetch(self, call: Call, call_id: str, budget: Budget, *, sealed: bool) -> bytes:
+        rules.check_mode(self.manifest, call.mode)
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
         )
-        with self.witness.reserve(call.mode) as place:
+        with self.witness.reserve(call.mode, deadline=budget.upstream) as place:
             outcome = self.client.fetch(allowed, deadline=budget.upstream)
             self._log(call_id, allowed, outcome, budget)
             told = Testimony(

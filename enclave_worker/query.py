@@ -51,6 +51,7 @@ class Querier:
 
     def _query(self, query: Query, call_id: str, budget: Budget, *, sealed: bool) -> bytes:
         offer, form = self._choose(query)
+        rules.check_mode(self.manifest, query.mode)
         rules.check_operation_sealed(self.manifest, offer.declaration, sealed=sealed)
         calls = Calls(
             manifest=self.manifest,
@@ -58,7 +59,7 @@ class Querier:
             sealed=sealed,
             send=lambda allowed: self.client.fetch(allowed, deadline=budget.upstream),
         )
-        with self.witness.reserve(query.mode) as place:
+        with self.witness.reserve(query.mode, deadline=budget.upstream) as place:
             came = _run(offer, query, calls)
             time_ms = self.witness.clock_ms()
             end = came if isinstance(came, Failure) else conclude(offer, form, came, time_ms=time_ms)

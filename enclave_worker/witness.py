@@ -43,13 +43,19 @@ class Witness:
     clock_ms: Callable[[], int]
     sequence: "itertools.count[int]"
 
-    def reserve(self, mode: str) -> AbstractContextManager[Place | None]:
-        """Take what an answer in this mode will need of the NSM: a place, or nothing in session mode.
+    def reserve(self, mode: str, *, deadline: float) -> AbstractContextManager[Place | None]:
+        """Take what an answer in this mode will need of the NSM: a place, or in session mode a document for its key.
+
+        `deadline` is an instant on `time.monotonic()`.
 
         Raises:
             QueueFull: there is no place left.
+            AttestationFailed: there is no document for the session's key, and none could be had.
         """
-        return nullcontext() if mode == "session" else self.attestor.reserve()
+        if mode != "session":
+            return self.attestor.reserve()
+        self.session.prepare(clock_ms=self.clock_ms, deadline=deadline)
+        return nullcontext()
 
     def attest(self, place: Place | None, told: Testimony, *, deadline: float) -> Evidence:
         """Return the evidence. `place` is what `reserve` gave, `deadline` an instant on `time.monotonic()`.

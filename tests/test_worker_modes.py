@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import cbor2
@@ -16,14 +17,17 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devstack.nsm_faults import Fails, Garbage
 from devstack.soft_nsm import SoftNsm
 from enclave_worker import tree
-from enclave_worker.attestation import AttestationFailed, Attestor
-from enclave_worker.session import Session
+from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
+from enclave_worker.session import MAX_AGE_MS, Session
 from enclave_worker.statement import Identity
-from enclave_worker.worker import unix_milliseconds
+from enclave_worker.worker import Capacity, unix_milliseconds
 from nsm import document
-from tests.enclave_kit import enclave, in_threads
+from tests.enclave_kit import HOST, MANIFEST, Gate, enclave, in_threads
+from tests.sealing import sealer
+from tests.toy_service import OPERATIONS, TOML, shop
 from tytle_verifier.inclusion import Inclusion, root_of
 
 IDENTITY = Identity(service="test", manifest=b"m" * 32, boot=b"b" * 16)
@@ -31,21 +35,6 @@ IDENTITY = Identity(service="test", manifest=b"m" * 32, boot=b"b" * 16)
 
 def soon() -> float:
     return time.monotonic() + 5
-
-
-class Gate:
-    """An NSM that waits at its first request until `open` is set, and counts its documents."""
-
-    def __init__(self) -> None:
-        self.nsm = SoftNsm()
-        self.busy, self.open = threading.Event(), threading.Event()
-        self.documents = 0
-
-    def exchange(self, request: bytes) -> bytes:
-        self.documents += 1
-        self.busy.set()
-        assert self.open.wait(10)
-        return self.nsm.exchange(request)
 
 
 # --- the tree
@@ -252,7 +241,103 @@ def test_without_a_document_for_its_key_a_session_signs_nothing() -> None:
     attestor.close()
 
 
+def test_while_one_caller_renews_the_document_the_others_go_on_with_the_old_one() -> None:
+    gate = Gate()
+    gate.open.set()
+    attestor = Attestor(gate.exchange)
+    session = Session(attestor, IDENTITY)
+    ahead = [0]
+
+    def clock_ms() -> int:
+        return unix_milliseconds() + ahead[0]
+
+    def sign() -> bytes:
+        return session.sign(b"\xa0", clock_ms=clock_ms, deadline=soon()).attested.document
+
+    first = sign()
+    ahead[0] = MAX_AGE_MS + 1000
+    session._voucher = replace(session._voucher, ahead_ms=session._voucher.ahead_ms + ahead[0])  # an hour has passed
+    gate.nsm = SoftNsm(pki=gate.nsm.pki, clock=lambda: time.time() + ahead[0] / 1000)
+    gate.open.clear()
+    gate.busy.clear()
+    renewed: list[bytes] = []
+    renewing = threading.Thread(target=lambda: renewed.append(sign()))
+    renewing.start()
+    assert gate.busy.wait(5)
+    assert sign() == first
+    gate.open.set()
+    renewing.join()
+    assert (renewed[0] != first, sign(), gate.documents) == (True, renewed[0], 2)
+    attestor.close()
+
+
+def test_a_document_that_is_nearly_over_is_used_no_longer_even_while_another_is_asked_for() -> None:
+    gate = Gate()
+    gate.open.set()
+    attestor = Attestor(gate.exchange)
+    session = Session(attestor, IDENTITY)
+    session.prepare(clock_ms=unix_milliseconds, deadline=soon())
+    over_ms = 2 * MAX_AGE_MS + 1000
+    session._voucher = replace(session._voucher, ahead_ms=session._voucher.ahead_ms + over_ms)
+    with session._renewing, pytest.raises(AttestationFailed, match="in time"):
+        session.sign(b"\xa0", clock_ms=lambda: unix_milliseconds() + over_ms, deadline=time.monotonic())
+    attestor.close()
+
+
+def test_a_full_queue_is_no_refusal_once_the_upstream_was_asked() -> None:
+    attestor = Attestor(SoftNsm().exchange, places=1)
+    session = Session(attestor, IDENTITY)
+    with attestor.reserve():
+        with pytest.raises(QueueFull):
+            session.prepare(clock_ms=unix_milliseconds, deadline=soon())
+        with pytest.raises(AttestationFailed, match="no place left"):
+            session.sign(b"\xa0", clock_ms=unix_milliseconds, deadline=soon())
+    assert session.sign(b"\xa0", clock_ms=unix_milliseconds, deadline=soon()).message
+    attestor.close()
+
+
+def test_a_document_whose_certificate_cannot_be_read_begins_no_session() -> None:
+    nsm = SoftNsm()
+
+    def exchange(request: bytes) -> bytes:
+        reply = cbor2.loads(nsm.exchange(request))
+        parts = cbor2.loads(reply["Attestation"]["document"])
+        parts[2] = cbor2.dumps({**cbor2.loads(parts[2]), "certificate": b"no certificate"})
+        reply["Attestation"]["document"] = cbor2.dumps(parts)
+        return cbor2.dumps(reply)
+
+    attestor = Attestor(exchange)
+    with pytest.raises(AttestationFailed, match="certificate"):
+        Session(attestor, IDENTITY).prepare(clock_ms=unix_milliseconds, deadline=soon())
+    attestor.close()
+
+
 # --- through the worker
+
+
+@pytest.mark.parametrize("fault", [Fails(), Garbage()])
+def test_without_a_document_for_the_session_nothing_is_asked_of_the_upstream(fault: Any) -> None:
+    nsm = SoftNsm()
+    with enclave(shop, nsm=nsm, toml=TOML, operations=OPERATIONS) as running:
+        nsm.fault = fault
+        fetched = running.fetch("/a1", mode="session")
+        nsm.fault = fault
+        asked = running.query("test.item", {"id": "a1"}, mode="session")
+        assert [(reply["status"], "attestation" in reply) for reply in (fetched, asked)] == [(502, False)] * 2
+        assert running.upstream.requests == ()
+        nsm.fault = None
+        assert running.fetch("/a1", mode="session")["success"] is True
+
+
+def test_a_full_queue_refuses_a_session_that_has_no_document_yet_and_no_other() -> None:
+    with enclave(capacity=Capacity(attestations=1)) as running:
+        with running.worker._attestor.reserve():
+            assert running.fetch(mode="session")["status"] == 503
+            assert running.fetch(mode="batch")["status"] == 503
+            assert running.upstream.requests == ()
+        assert running.fetch(mode="session")["success"] is True
+        with running.worker._attestor.reserve():
+            assert running.fetch(mode="session")["success"] is True
 
 
 def test_a_batch_answer_carries_its_way_to_the_root() -> None:
@@ -270,6 +355,33 @@ def test_a_batch_answer_carries_its_way_to_the_root() -> None:
         leaf = hashlib.sha256(b"\0" + base64.b64decode(proof["statement"])).digest()
         assert (root_of(leaf, inclusion), inclusion.size) == (data["root"], data["size"])
         assert (proof["mode"], proof["nonce"], fields.nonce, "session" in proof) == ("batch", None, None, False)
+
+
+ONLY_BATCH = b'modes = ["batch"]\n'
+
+
+@pytest.mark.parametrize("mode", ["document", "session"])
+def test_a_mode_that_the_manifest_does_not_list_is_refused_before_anything_is_asked(mode: str) -> None:
+    with enclave(shop, toml=ONLY_BATCH + TOML, operations=OPERATIONS) as running:
+        client = sealer(running.worker)
+        call = {"url": f"https://{HOST}/hello", "method": "GET", "mode": mode}
+        client.seal(call)
+        replies = [
+            running.ask(call),
+            running.query("test.item", {"id": "a1"}, mode=mode),
+            client.open(running.worker.answer(client.frame())),
+        ]
+        assert [(reply["status"], reply["code"]) for reply in replies] == [(403, "mode.not-allowed")] * 3
+        assert running.upstream.requests == ()
+        allowed = [running.ask({**call, "mode": "batch"}), running.query("test.item", {"id": "a1"}, mode="batch")]
+        assert [reply["status"] for reply in allowed] == [200, 200]
+
+
+def test_where_document_mode_is_not_listed_a_call_must_say_which_it_wants() -> None:
+    with enclave(toml=ONLY_BATCH + MANIFEST) as running:
+        reply = running.fetch()
+    problem = "got 'document'; service test has these modes: batch"
+    assert (reply["status"], reply["code"], reply["error"]) == (403, "mode.not-allowed", problem)
 
 
 def test_an_unknown_mode_is_refused_by_name() -> None:

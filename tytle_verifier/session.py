@@ -8,7 +8,7 @@ document's signed time until the document's leaf certificate ends; the time of a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from tytle_verifier import cbor, cose, statement
 from tytle_verifier.document import Document
 from tytle_verifier.errors import BindingError, CoseError, SignatureError, StatementError, TimeError
+from tytle_verifier.policy import Release
 from tytle_verifier.shape import Fields, WrongShape
 from tytle_verifier.statement import Statement, UserData
 from tytle_verifier.when import Live, Time, check_age, from_ms
@@ -35,12 +36,13 @@ class Session:
     manifest: bytes
     boot: bytes
 
-    def check(self, said: Statement) -> None:
+    def check(self, said: Statement) -> str:
         """Refuse a statement of another service, manifest or process. Raises: BindingError."""
         for name in ("service", "manifest", "boot"):
             got, expected = getattr(said, name), getattr(self, name)
             if got != expected:
                 raise BindingError(f"{name} of another session", got=got, expected=expected)
+        return f"signed by the session key of boot {self.boot.hex()}, for which the document vouches"
 
 
 def of(document: Document) -> Session:
@@ -72,20 +74,31 @@ def signed_user_data(document: Document, message: bytes) -> UserData:
     return statement.decode_user_data(sign1.payload)
 
 
-def check_time(said: Statement, document: Document, time: Time, max_age: timedelta | None) -> tuple[str, ...]:
-    """Compare the statement's time with its document's, and in live time with the clock. Raises: StatementError."""
-    at, end = from_ms(said.time_ms), document.certificate.not_after
-    if not document.timestamp_ms - MAX_EARLY_MS <= said.time_ms or at > end:
-        window = f"{document.signed_at.isoformat()} to {end.isoformat()}"
-        raise StatementError("statement time outside the session", got=at.isoformat(), expected=window)
-    line = f"statement time {at.isoformat()}, by the enclave's clock, within the session"
+def check_time(said: Statement, document: Document, release: Release) -> str:
+    """Compare the statement's time with its document's and with the release's window. Raises: StatementError."""
+    end = document.certificate.not_after
+    if not document.timestamp_ms - MAX_EARLY_MS <= said.time_ms <= _ms(end):
+        window = f"{document.timestamp_ms - MAX_EARLY_MS} to {_ms(end)} ms"
+        raise StatementError("statement time outside the session", got=f"{said.time_ms} ms", expected=window)
+    at = from_ms(said.time_ms)
+    if not release.covers(at):
+        raise StatementError(f"release {release.commit} does not cover the statement's time", got=at.isoformat())
+    return f"statement time {at.isoformat()}, by the enclave's clock, within the session"
+
+
+def check_fresh(said: Statement, time: Time, max_age: timedelta | None) -> tuple[str, ...]:
+    """In live time, compare the time of a statement within its session with the clock. Raises: StatementError."""
     if not isinstance(time, Live):
-        return (line,)
+        return ()
     try:
-        return line, check_age(time, at, max_age)
+        return (check_age(time, from_ms(said.time_ms), max_age),)
     except TimeError as error:
         problem = f"statement: {error.problem}"
         raise StatementError(problem, got=error.got, expected=error.expected) from error
+
+
+def _ms(instant: datetime) -> int:
+    return (instant - from_ms(0)) // timedelta(milliseconds=1)
 
 
 def _key(encoded: bytes | None) -> ec.EllipticCurvePublicKey:

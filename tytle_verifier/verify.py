@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -41,7 +41,7 @@ from tytle_verifier.report import Notebook, Report
 from tytle_verifier.request import Query, Request
 from tytle_verifier.roots import AWS_ROOT, Root
 from tytle_verifier.statement import Failure, NoResult, Response, Result, Statement
-from tytle_verifier.when import Live, Time, chain_instant, check_age, check_signed_at
+from tytle_verifier.when import Live, Time, chain_instant, check_age, check_not_ahead, check_signed_at
 
 MAX_DOCUMENT_BYTES = 20_480  # ours: AWS's largest payload (16384) and the envelope around it, with room
 
@@ -232,9 +232,10 @@ class _Run:
         signed = f"signed {document.signed_at.isoformat()}, within the leaf's validity"
         check_signed_at(document.signed_at, leaf.not_before, leaf.not_after)
         if isinstance(self.time, Live):
-            longest = leaf.not_after - leaf.not_before
-            limits = replace(self.time, max_age=longest) if in_session else self.time
-            age = check_age(limits, document.signed_at, None if in_session else self.max_age)
+            if in_session:  # the leaf is valid now (step 3): that bounds the document's age
+                age = check_not_ahead(self.time, document.signed_at)
+            else:
+                age = check_age(self.time, document.signed_at, self.max_age)
             self.notebook.passed(5, signed, age)
         else:
             claim = f"freshness and replay: {type(self.time).__name__.lower()} time claims neither"
@@ -257,13 +258,12 @@ class _Run:
         if root != signed.root:
             raise BindingError("tree root", got=root, expected=signed.root)
         statement = statements.decode(given.statement)
-        if given.mode == modes.SESSION:
-            session.of(document).check(statement)
+        vouched = (session.of(document).check(statement),) if given.mode == modes.SESSION else ()
         stated = statement.result.fields if isinstance(statement.result, Result) else None
         if signed.fields is not None and stated != signed.fields:
             raise BindingError("user_data.fields", got=signed.fields, expected="the statement's result.fields")
         leaf = f"mode {given.mode}: leaf {given.inclusion.index} of {signed.size}, root {root.hex()[:16]}..."
-        self.notebook.passed(7, leaf, "statement is deterministic CBOR")
+        self.notebook.passed(7, *vouched, leaf, "statement is deterministic CBOR")
         return statement
 
     def step_8_statement(
@@ -271,8 +271,8 @@ class _Run:
     ) -> None:
         lines = [
             answer.check_origin(statement, accepted),
-            answer.check_mode(reply.attestation.mode, accepted.policy),
-            *self._clock(statement, reply, document),
+            *answer.check_mode(reply.attestation.mode, accepted.policy),
+            *self._clock(statement, reply, document, accepted.release),
             *answer.check_challenge(statement, accepted.policy, held),
             *(answer.check_exchange(exchange, accepted.policy) for exchange in statement.exchanges),
             *answer.check_request(statement, held),
@@ -281,9 +281,10 @@ class _Run:
         ]
         self.notebook.passed(8, *lines, not_checked=answer.unchecked(statement, reply, accepted, held))
 
-    def _clock(self, statement: Statement, reply: Reply, document: Document) -> tuple[str, ...]:
+    def _clock(self, statement: Statement, reply: Reply, document: Document, release: Release) -> tuple[str, ...]:
         if reply.attestation.mode == modes.SESSION:
-            return session.check_time(statement, document, self.time, self.max_age)
+            within = session.check_time(statement, document, release)
+            return (within, *session.check_fresh(statement, self.time, self.max_age))
         return (answer.check_clock(statement, document.timestamp_ms),)
 
     def step_9_legacy(self, statement: Statement, reply: Reply, document: Document) -> None:
