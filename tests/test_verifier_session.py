@@ -1,6 +1,8 @@
 """Mode session: what is genuine verifies, and one mutant per way to fail. The rest: test_verifier_reply."""
 
+import base64
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +20,7 @@ from test_verifier_query import ASKED
 from test_verifier_reply import OTHERS, drop, put
 from verifier_cases import NOW, RELEASE, policy, refused, verify
 
-from tytle_verifier import Archive, At, Failure, Live, Release, VerificationError
+from tytle_verifier import Archive, At, Live, VerificationError
 from tytle_verifier.inspection import claims
 from tytle_verifier.session import MAX_EARLY_MS, MAX_MESSAGE_BYTES
 
@@ -38,6 +40,23 @@ def later(ms: int, **changes: Any) -> bytes:
     return sessions.reply(on_statement=put("time", value=kit.SIGNED_MS + ms), **changes)
 
 
+GENUINE_ONES: list[tuple[bytes, dict[str, Any]]] = [
+    (sessions.reply(), {}),
+    (sessions.reply(), {"request": None}),
+    (sessions.reply(), {"time": Archive()}),
+    (sessions.reply(on_statement=kit.failed), {}),
+    (sessions.reply(on_message=lambda message: b"\xd2" + message), {}),
+    (queries.reply(**sessions.hooks(on_user_data=put("fields", value=queries.FIELDS))), {"request": ASKED}),
+    (queries.reply(**sessions.hooks()), {"request": ASKED}),
+    (queries.unanswered(**sessions.hooks()), {"request": ASKED}),
+]
+
+
+@pytest.mark.parametrize(("data", "given"), GENUINE_ONES, ids=range(len(GENUINE_ONES)))
+def test_what_is_genuine_verifies(data: bytes, given: dict[str, Any]) -> None:
+    assert verify(data, **given).statement.boot == bytes(range(16))
+
+
 def test_a_genuine_answer_passes_all_ten_steps() -> None:
     verified = verify(sessions.reply())
     assert [step.number for step in verified.report.steps] == list(range(10))
@@ -46,15 +65,7 @@ def test_a_genuine_answer_passes_all_ten_steps() -> None:
     assert any(bytes(range(16)).hex() in line for line in verified.report.steps[7].compared)
 
 
-def test_attested_failures_and_answers_to_queries_verify_too() -> None:
-    assert isinstance(verify(sessions.reply(on_statement=kit.failed)).outcome, Failure)
-    signed = sessions.hooks(on_user_data=put("fields", value=queries.FIELDS))
-    assert verify(queries.reply(**signed), request=ASKED).result.fields == queries.FIELDS
-    assert verify(queries.unanswered(**sessions.hooks()), request=ASKED).statement.result
-
-
-def test_the_message_may_stand_under_tag_18_and_the_reply_may_show_the_right_nonce() -> None:
-    verify(sessions.reply(on_message=lambda message: b"\xd2" + message))
+def test_the_reply_may_show_the_right_nonce_and_a_trivial_inclusion() -> None:
     nonce = kit.legacy(kit.statement(), kit.BODY)["nonce"]
     verify(sessions.reply(on_reply=put("attestation", "nonce", value=nonce)))
     refused(9, "nonce", verify, sessions.reply(on_reply=put("attestation", "nonce", value="0" * 64)))
@@ -218,7 +229,10 @@ def test_a_document_that_vouches_for_a_key_vouches_for_no_statement() -> None:
         refused(7, "user_data", verify, sessions.reply(on_reply=unsigned))
 
 
-@pytest.mark.parametrize("value", [None, 1, "oQ", "oQ==\n", {}])
+NO_BASE64: list[Any] = [None, 1, "oQ", "oQ==\n", {}]
+
+
+@pytest.mark.parametrize("value", NO_BASE64)
 def test_step_0_refuses_a_message_that_is_no_base64(value: Any) -> None:
     refused(0, "session", verify, sessions.reply(on_reply=put("attestation", "session", value=value)))
 
@@ -226,54 +240,71 @@ def test_step_0_refuses_a_message_that_is_no_base64(value: Any) -> None:
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
-def test_step_8_bounds_a_statement_by_its_session() -> None:
-    for ms in (-MAX_EARLY_MS, 0, HOUR_MS, LEAF_ENDS_MS - kit.SIGNED_MS):
-        verify(later(ms), time=Archive())
-    for ms in (-MAX_EARLY_MS - 1, LEAF_ENDS_MS - kit.SIGNED_MS + 1, 2**64 - 1 - kit.SIGNED_MS, -kit.SIGNED_MS):
-        refused(8, "outside the session", verify, later(ms), time=Archive())
+END_MS = LEAF_ENDS_MS - kit.SIGNED_MS
+OLD_MS = 2 * HOUR_MS
+FUTURE = put("timestamp", value=kit.SIGNED_MS + 6 * 60_000)
 
 
-def test_live_time_judges_the_statement_and_not_the_age_of_its_document() -> None:
-    old = 2 * HOUR_MS
-    verify(later(old), time=at(old + 300_000))
-    verify(later(old), time=at(old - 300_000))
-    refused(8, "statement: too old", verify, later(old), time=at(old + 300_001))
-    refused(8, "statement: signed in the future", verify, later(old), time=at(old - 300_001))
-    refused(
-        8, "statement: too old", verify, later(old), time=at(old + 2000), policy=policy(max_age=timedelta(seconds=1))
-    )
-    refused(8, "statement: too old", verify, sessions.reply(), time=at(old))
-    refused(5, "too old", verify, kit.reply(), time=at(old))
-    verify(sessions.reply(), time=At(instant=kit.SIGNED_AT + timedelta(hours=2)))
+def until(ms: int) -> dict[str, Any]:
+    """A policy whose release ends `ms` after the document was signed."""
+    release = replace(RELEASE, not_after=kit.SIGNED_AT + timedelta(milliseconds=ms))
+    return {"time": Archive(), "policy": policy(releases=(release,))}
 
 
-def test_an_expired_leaf_ends_its_session_and_a_document_from_the_future_begins_none() -> None:
-    end = LEAF_ENDS_MS - kit.SIGNED_MS
-    verify(later(end), time=at(end))
-    refused(3, "not valid", verify, later(end), time=at(end + 1))
-    ahead = sessions.reply(on_document=put("timestamp", value=kit.SIGNED_MS + 6 * 60_000))
-    refused(5, "future", verify, ahead, time=NOW)
+# (the step that refuses it, or None; what the refusal says; the reply; what the verifier is given)
+TIMES: list[tuple[int | None, str, bytes, dict[str, Any]]] = [
+    *((None, "", later(ms), {"time": Archive()}) for ms in (-MAX_EARLY_MS, 0, HOUR_MS, END_MS)),
+    *(
+        (8, "outside the session", later(ms), {"time": Archive()})
+        for ms in (-MAX_EARLY_MS - 1, END_MS + 1, 2**64 - 1 - kit.SIGNED_MS, -kit.SIGNED_MS)
+    ),
+    (None, "", later(OLD_MS), {"time": at(OLD_MS + 300_000)}),
+    (None, "", later(OLD_MS), {"time": at(OLD_MS - 300_000)}),
+    (8, "statement: too old", later(OLD_MS), {"time": at(OLD_MS + 300_001)}),
+    (8, "statement: signed in the future", later(OLD_MS), {"time": at(OLD_MS - 300_001)}),
+    (
+        8,
+        "statement: too old",
+        later(OLD_MS),
+        {"time": at(OLD_MS + 1001), "policy": policy(max_age=timedelta(seconds=1))},
+    ),
+    (None, "", later(OLD_MS), {"time": at(OLD_MS + 999), "policy": policy(max_age=timedelta(seconds=1))}),
+    (8, "statement: too old", later(OLD_MS), {"time": at(OLD_MS + 600_000, max_age=timedelta(minutes=9))}),
+    (8, "statement: too old", sessions.reply(), {"time": at(OLD_MS)}),
+    (5, "too old", kit.reply(), {"time": at(OLD_MS)}),
+    (None, "", sessions.reply(), {"time": At(instant=kit.SIGNED_AT + timedelta(hours=2))}),
+    (None, "", later(END_MS), {"time": at(END_MS)}),
+    (3, "not valid", later(END_MS), {"time": at(END_MS + 1)}),
+    (5, "future", sessions.reply(on_document=FUTURE), {"time": NOW}),
+    (None, "", later(HOUR_MS), until(HOUR_MS)),
+    (8, "does not cover the statement's time", later(HOUR_MS), until(HOUR_MS - 1)),
+    (6, "does not cover the signed time", later(0), until(-1)),
+]
 
 
-def test_a_releases_window_covers_the_statement_too() -> None:
-    def until(ms: int) -> Release:
-        return replace(RELEASE, not_after=kit.SIGNED_AT + timedelta(milliseconds=ms))
-
-    verify(later(HOUR_MS), time=Archive(), policy=policy(releases=(until(HOUR_MS),)))
-    refused(8, "cover", verify, later(HOUR_MS), time=Archive(), policy=policy(releases=(until(HOUR_MS - 1),)))
-    refused(6, "cover", verify, later(0), time=Archive(), policy=policy(releases=(until(-1),)))
+@pytest.mark.parametrize(("step", "problem", "data", "given"), TIMES, ids=range(len(TIMES)))
+def test_a_session_and_its_statement_have_their_times(
+    step: int | None, problem: str, data: bytes, given: dict[str, Any]
+) -> None:
+    """Live, the statement is judged and not the age of its document, whose leaf must be valid all the same."""
+    if step is None:
+        verify(data, **given)
+    else:
+        refused(step, problem, verify, data, **given)
 
 
 # --- the policy, and garbage ---------------------------------------------------------------------------------------
 
 
+IN_MODES = {"document": kit.reply(), "batch": kit.reply(others=OTHERS), "session": sessions.reply()}
+
+
 def test_a_policy_says_which_modes_it_accepts() -> None:
-    replies = {"document": kit.reply(), "batch": kit.reply(others=OTHERS), "session": sessions.reply()}
-    for mode, data in replies.items():
+    for mode, data in IN_MODES.items():
         verified = verify(data, policy=policy(modes=frozenset({mode})))
         assert "mode: the policy lists none" not in verified.report.not_checked
         assert "mode: the policy lists none" in verify(data).report.not_checked
-        others = policy(modes=frozenset(replies) - {mode})
+        others = policy(modes=frozenset(IN_MODES) - {mode})
         refused(8, "mode", verify, data, policy=others)
 
 
@@ -295,6 +326,20 @@ def with_message(message: bytes) -> bytes:
     return json.dumps({**GENUINE, "attestation": {**GENUINE["attestation"], "session": kit.b64(message)}}).encode()
 
 
+def garbage_messages(draw: random.Random) -> list[bytes]:
+    """Messages that are none, for the page's tests; the genuine one with single bytes changed among them."""
+    message = base64.b64decode(GENUINE["attestation"]["session"])
+    places = [draw.randrange(len(message)) for _ in range(60)]
+    flipped = [message[:n] + bytes([message[n] ^ (1 << draw.randrange(8))]) + message[n + 1 :] for n in places]
+    return flipped + [draw.randbytes(draw.randrange(120)) for _ in range(30)]
+
+
+def garbage_keys(draw: random.Random) -> list[bytes]:
+    """Keys that are none, for the page's tests; the genuine one with single bytes changed among them."""
+    places = [draw.randrange(len(PUBLIC)) for _ in range(60)]
+    return [PUBLIC[:n] + bytes([PUBLIC[n] ^ (1 << draw.randrange(8))]) + PUBLIC[n + 1 :] for n in places]
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes_for_a_message_are_refused_with_an_error_of_this_room(message: bytes) -> None:
@@ -304,7 +349,7 @@ def test_any_bytes_for_a_message_are_refused_with_an_error_of_this_room(message:
 @given(st.integers(0, 10**6), st.integers(1, 255))
 @settings(max_examples=60, deadline=None)
 def test_a_message_with_one_byte_changed_is_refused(place: int, change: int) -> None:
-    message = bytearray(kit.base64.b64decode(GENUINE["attestation"]["session"]))
+    message = bytearray(base64.b64decode(GENUINE["attestation"]["session"]))
     message[place % len(message)] ^= change
     refused(7, "", verify, with_message(bytes(message)))
 
