@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import booting, machine, parent_alone, report, verification, whole_path
+from bench import booting, machine, parent_alone, report, sealed_path, verification, whole_path
 from bench.processes import BenchError
 from bench.report import Report
 from bench.rounds import Settings
@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": parent_alone.measure,
     "b": whole_path.measure,
+    "e": sealed_path.measure,
     "g": verification.measure,
 }
 ON_REQUEST: Mapping[str, Callable[[Settings], Report]] = {"j": booting.measure}

@@ -7,6 +7,7 @@ over epoll that parses no more than it must: status, Content-Length, and whether
 It prints one JSON object, see `Figures`. Latencies are those of the good answers in the measured time.
 """
 
+import itertools
 import json
 import resource
 import select
@@ -14,6 +15,7 @@ import socket
 import sys
 import time
 from array import array
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,21 +41,22 @@ class Figures:
 
 
 class Client:
-    """One kept connection."""
+    """One kept connection. `last` is the last answer that came whole, with its head, behind the request for it."""
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
-        self._received = b""
+        self.last: tuple[bytes, bytes] | None = None
+        self._request = self._received = b""
 
     def send(self, request: bytes) -> None:
-        """Send the request; it fits the socket's buffer."""
-        self._received = b""
+        """Send the request, however long the server takes to read it."""
+        self._request, self._received = request, b""
         self.sent_at = time.perf_counter()
         self.sock.sendall(request)
 
-    def receive(self) -> bool | None:
+    def receive(self, good_body: bytes) -> bool | None:
         """Read what has arrived: None while the answer is incomplete, then whether it was a good one."""
         data = self.sock.recv(RECEIVE_BYTES)
         if not data:
@@ -62,15 +65,21 @@ class Client:
         end = received.find(HEAD_END)
         if end < 0 or len(received) < end + len(HEAD_END) + _content_length(received[:end]):
             return None
-        return received.startswith(GOOD_STATUS) and received.find(GOOD_BODY, end) > 0
+        self.last = self._request, received
+        return received.startswith(GOOD_STATUS) and received.find(good_body, end) > 0
 
 
 class Load:
-    """The closed loop of all clients."""
+    """The closed loop of all clients. Each sends the next of `requests`; a run ends early when there is none left.
 
-    def __init__(self, port: int, request: bytes, clients: int) -> None:
+    A good answer holds `good_body`.
+    """
+
+    def __init__(self, port: int, requests: Iterator[bytes], clients: int, *, good_body: bytes = GOOD_BODY) -> None:
         self._port = port
-        self._request = request
+        self._requests = requests
+        self._good_body = good_body
+        self._exhausted = False
         self._poll = select.epoll()
         self._clients: dict[int, Client] = {}
         self.latencies = array("d")
@@ -83,7 +92,7 @@ class Load:
         """Load the server for this long, counting from nothing; return how long it took."""
         self.latencies, self.errors = array("d"), 0
         began = time.perf_counter()
-        while (now := time.perf_counter()) < began + seconds:
+        while (now := time.perf_counter()) < began + seconds and not self._exhausted:
             ready = self._poll.poll(GIVE_UP_SECONDS)
             if not ready:
                 raise TimeoutError(f"no answer within {GIVE_UP_SECONDS} s")
@@ -93,7 +102,7 @@ class Load:
 
     def _serve(self, client: Client) -> None:
         try:
-            good = client.receive()
+            good = client.receive(self._good_body)
             if good is None:
                 return
             if good:
@@ -101,10 +110,22 @@ class Load:
             else:
                 self.errors += 1
             self.answered += 1
-            client.send(self._request)
+            self._send(client)
         except OSError:
             self.errors += 1
             self._replace(client)
+
+    def last_answers(self) -> list[tuple[bytes, bytes]]:
+        """Return the last whole answer (its body) of every connection, each behind the request for it."""
+        last = [client.last for client in self._clients.values() if client.last]
+        return [(request, answer.partition(HEAD_END)[2]) for request, answer in last]
+
+    def _send(self, client: Client) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self._exhausted = True
+        else:
+            client.send(request)
 
     def _replace(self, client: Client) -> None:
         del self._clients[client.sock.fileno()]
@@ -115,7 +136,13 @@ class Load:
         client = Client(self._port)
         self._clients[client.sock.fileno()] = client
         self._poll.register(client.sock.fileno(), select.EPOLLIN)
-        client.send(self._request)
+        self._send(client)
+
+
+def http_request(path: str, body: bytes) -> bytes:
+    """Return the HTTP request that carries JSON to a server on loopback."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def cpu_seconds() -> float:
@@ -155,7 +182,7 @@ def main(arguments: list[str]) -> int:
     """Run once and print the figures."""
     port, path, clients, seconds = arguments
     used_before = cpu_seconds()
-    load = Load(int(port), Path(path).read_bytes(), int(clients))
+    load = Load(int(port), itertools.repeat(Path(path).read_bytes()), int(clients))
     load.run(WARM_UP_SECONDS)
     taken = load.run(float(seconds))
     used = cpu_seconds() - used_before

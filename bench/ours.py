@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from app.config import SERVICES
 from bench.attested import check, fetch
@@ -11,28 +12,30 @@ from bench.upstream import Upstream
 from bench.vies_call import CALL
 from devstack.worker import socket_path
 
-SERVICE = "vies"
+VIES = SERVICES / "vies.toml"
 
 
-def worker_socket(processes: Processes) -> Path:
+def worker_socket(processes: Processes, manifest: Path = VIES) -> Path:
     """Return where the worker listens, and where the parent looks for it."""
-    return socket_path(processes.folder, SERVICE)
+    return socket_path(processes.folder, manifest.stem)
 
 
-def start_worker(processes: Processes, upstream: Upstream) -> tuple[Child, bytes]:
+def start_worker(
+    processes: Processes, upstream: Upstream, *, manifest: Path = VIES, call: dict[str, Any] = CALL
+) -> tuple[Child, bytes]:
     """Start a real worker; return it with its reply to the call, whose binding has been checked."""
-    manifest = SERVICES / f"{SERVICE}.toml"
     worker = processes.module("worker", "bench.worker", manifest, processes.folder, upstream.port)
-    path = worker_socket(processes)
+    path = worker_socket(processes, manifest)
     wait_for(worker, path.exists)
-    reply = fetch(path, CALL)
+    reply = fetch(path, call)
     check(reply)
     return worker, reply
 
 
-def start_parent(processes: Processes) -> tuple[Child, int]:
+def start_parent(processes: Processes, manifest: Path = VIES) -> tuple[Child, int]:
     """Start the parent for the worker of this folder; return it with its port."""
-    return processes.gunicorn(f"devstack.parent:create({str(processes.folder)!r}, {SERVICE!r})")
+    folder, services = str(processes.folder), str(manifest.parent)
+    return processes.gunicorn(f"devstack.parent:create({folder!r}, {manifest.stem!r}, services={services!r})")
 
 
 def load(port: int, request: Path, settings: Settings) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The TLS upstream that both sides ask: nginx where it is installed, since it costs little, else devstack's stand-in.
 
-Both answer with the same body, VIES's answer for a valid VAT number. The certificate names the real host, which our
-policy demands, and `localhost`, which the peers use; both are reached on loopback TCP.
+Both answer with the same body, VIES's answer for a valid VAT number, and below `sized.FOLDER` with as many bytes as the
+path says. The certificate names the real host, which our policy demands, and `localhost`, which the peers use; both are
+reached on loopback TCP.
 """
 
 import shutil
@@ -12,10 +13,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import sized
 from bench.processes import Child, Processes, wait_for
 from bench.vies_call import CALL, HOST, PATH
 from devstack.tls_pki import Authority
-from devstack.upstream import Request, Response, UpstreamServer
+from devstack.upstream import MAX_BODY_BYTES, Request, Response, UpstreamServer
 from devstack.vies import Vies
 from devstack.worker import ROOTS
 
@@ -31,6 +33,9 @@ http {{
     listen 127.0.0.1:{port} ssl backlog=512; server_name {host} {alias};
     ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
     location = {path} {{ default_type application/json; return 200 '{body}'; }}
+    location {sized}/ {{  # files, whatever is posted to them
+      root {folder}; default_type text/plain; error_page 405 =200 $uri; client_max_body_size 2m;
+    }}
   }}
 }}
 """
@@ -38,9 +43,13 @@ http {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """A running upstream: `url` for those who may name it as they like, `roots` the PEM file of its authority."""
+    """A running upstream: `url` for those who may name it as they like, `roots` the PEM file of its authority.
+
+    It takes bodies of at most `max_body_bytes`.
+    """
 
     name: str
+    max_body_bytes: int
     child: Child
     port: int
     roots: Path
@@ -58,12 +67,12 @@ def start(processes: Processes) -> Upstream:
     if nginx:
         _configure(processes.folder, port)
         command = [nginx, "-p", str(processes.folder), "-c", str(processes.folder / "nginx.conf")]
-        child, name = processes.start("upstream", command), _version(nginx)
+        child, name, most = processes.start("upstream", command), _version(nginx), 2 * 1024 * 1024
     else:
         child = processes.module("upstream", "bench.upstream", processes.folder, port)
-        name = "devstack's Python stand-in (nginx is not installed)"
+        name, most = "devstack's Python stand-in (nginx is not installed)", MAX_BODY_BYTES
     wait_for(child, lambda: _accepts(port))
-    return Upstream(name=name, child=child, port=port, roots=processes.folder / ROOTS)
+    return Upstream(name=name, max_body_bytes=most, child=child, port=port, roots=processes.folder / ROOTS)
 
 
 def answer() -> Response:
@@ -81,7 +90,8 @@ def _configure(folder: Path, port: int) -> None:
     body = answer().body.decode()
     if any(character in body for character in "'\\$"):
         raise ValueError("the body needs quoting that nginx's configuration does not have")
-    text = NGINX.format(folder=folder, port=port, host=HOST, alias=ALIAS, path=PATH, body=body)
+    text = NGINX.format(folder=folder, port=port, host=HOST, alias=ALIAS, path=PATH, body=body, sized=sized.FOLDER)
+    sized.write_answers(folder)
     (folder / "nginx.conf").write_text(text, encoding="utf-8")
 
 
@@ -105,7 +115,11 @@ def main(arguments: list[str]) -> int:
     """Serve devstack's stand-in until the process is ended: `python -m bench.upstream FOLDER PORT`."""
     authority, canned = Authority(), answer()
     (Path(arguments[0]) / ROOTS).write_text(authority.roots_pem, encoding="ascii")
-    handlers = {host: lambda _: canned for host in (HOST, ALIAS)}
+
+    def answered(request: Request) -> Response:
+        return canned if request.path == PATH else sized.answer(request)
+
+    handlers = dict.fromkeys((HOST, ALIAS), answered)
     with UpstreamServer(handlers, authority=authority, port=int(arguments[1])):
         signal.pause()
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench.load import http_request
 from devstack.__main__ import lookup
 
 CALL: dict[str, Any] = lookup("PT", "507172230")
@@ -21,8 +22,6 @@ def write_call(folder: Path) -> Path:
 
 def write_request(folder: Path) -> Path:
     """Write the HTTP request that carries the call to the parent and to the peers; return the file."""
-    body = json.dumps(CALL).encode()
-    head = "POST /attest/fetch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     path = folder / "request.http"
-    path.write_bytes(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    path.write_bytes(http_request("/attest/fetch", json.dumps(CALL).encode()))
     return path

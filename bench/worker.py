@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from devstack.soft_nsm import SoftNsm
-from devstack.worker import ROOTS, socket_path
+from devstack.worker import NSM_ROOT, ROOTS, socket_path
 from enclave_worker.__main__ import serve
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
@@ -27,13 +27,15 @@ def main(arguments: list[str]) -> int:
     path, folder, port = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
     policy = manifest.load(path.read_bytes())
     log = Log(policy.name)
+    nsm = SoftNsm()
+    (folder / NSM_ROOT).write_text(nsm.pki.root_pem, encoding="ascii")
 
     def dial(_: Upstream, deadline: float) -> socket.socket:
         return sockets.connect(LoopbackAddress(host="127.0.0.1", port=port), deadline=deadline)
 
     tls = client_context((folder / ROOTS).read_text(encoding="ascii"))
     operations = HANDLERS.get(policy.name, ())
-    worker = Worker(manifest=policy, exchange=SoftNsm().exchange, dial=dial, tls=tls, operations=operations, log=log)
+    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, operations=operations, log=log)
     listener = sockets.listen(UnixAddress(path=str(socket_path(folder, policy.name))))
     serve(FrameServer(listener, worker.answer, log=log), log)
     worker.close()

@@ -20,12 +20,16 @@ import tytle_verifier
 from devstack import show
 from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
-from tytle_verifier import Policy, Release, TestPkiRoot, VerifiedReply
-from tytle_verifier.errors import VerificationError
+from policy.operations import Declaration
+from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, TlsDemands, VerifiedReply, schemas
+from tytle_verifier.errors import NotOpened, VerificationError
+from tytle_verifier.request import decode_either
+from tytle_verifier.schemas import Schema
 
 REST = "https://ec.europa.eu/taxation_customs/vies/rest-api"
 DEFAULT_PORT = 5001
 MAX_NSM_SECONDS = 60.0  # ours: longer than any caller waits
+JSON = {"Content-Type": "application/json"}
 NO_COMMIT = "0" * 40  # the soft NSM measures no image, so there is no release to name
 
 
@@ -43,6 +47,12 @@ LOOKUPS = {
     "A VAT number that is valid": lookup("PT", "507172230"),
     "A VAT number that is not": lookup("PT", "999999990"),
     "A request that the policy refuses": {"url": "https://ec.europa.eu/eurostat/api", "method": "GET", "headers": {}},
+}
+
+QUERY = {
+    "service": "vies",
+    "operation": "vies.check_vat",
+    "params": {"countryCode": "PT", "vatNumber": "507172230"},
 }
 
 
@@ -68,18 +78,31 @@ def _seconds(text: str) -> float:
 
 
 def run(stack: Stack) -> int:
-    """Do the three lookups, verify and print what came of them. Returns 0 when each ended as it should."""
+    """Do the lookups, verify and print what came of them. Returns 0 when each ended as it should."""
     ended_well = [_lookup(stack, title, call) for title, call in LOOKUPS.items()]  # each, even after a failure
+    ended_well.append(_sealed_lookup(stack, LOOKUPS["A VAT number that is valid"]))
+    ended_well.append(_query(stack, QUERY))
     return 0 if all(ended_well) else 1
 
 
 def policy_of(stack: Stack) -> Policy:
-    """Return what a relying party of this stack accepts: the soft NSM's measurements, the service, its manifest."""
+    """Return what a relying party of this stack accepts: the soft NSM's measurements, and what the manifest says."""
+    service = stack.manifest
+    plain = frozenset(upstream.host for upstream in service.upstreams if not upstream.tls)
     return Policy(
-        service=stack.manifest.name,
-        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=stack.manifest.digest),),
-        urls=("https://ec.europa.eu/taxation_customs/vies/*",),
-        methods=frozenset({"GET", "POST"}),
+        service=service.name,
+        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=service.digest),),
+        urls=tuple(f"http{'s' * upstream.tls}://{upstream.host}/*" for upstream in service.upstreams),
+        methods=frozenset(rule.method for upstream in service.upstreams for rule in upstream.rules),
+        tls=TlsDemands(plain_http_hosts=plain),
+        schemas={operation.schema.id: _schema(operation) for operation in service.operations},
+    )
+
+
+def _schema(operation: Declaration) -> Schema:
+    fields = operation.schema.fields
+    return schemas.parse(
+        operation.schema.id, [f"{each.name} {each.encoding}{'?' if each.optional else ''}" for each in fields]
     )
 
 
@@ -88,8 +111,20 @@ def root_of(stack: Stack) -> TestPkiRoot:
     return TestPkiRoot(x509.load_pem_x509_certificate(stack.nsm_root.encode()).public_bytes(Encoding.DER))
 
 
+def sealed_client(stack: Stack) -> SealedClient:
+    """Return a client that seals to this stack's enclave, once it has verified it."""
+
+    def ask(challenge: bytes) -> bytes:
+        parameters = {"challenge": base64.b64encode(challenge).decode()}
+        return requests.get(f"{stack.url}/enclaves/{stack.manifest.name}/identity", parameters, timeout=60).content
+
+    return SealedClient(
+        policy=policy_of(stack), ask=ask, clock=tytle_verifier.live, random=os.urandom, root=root_of(stack)
+    )
+
+
 def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
-    """Verify a reply as a relying party does, but under the stack's test root and the soft NSM's measurements.
+    """Verify the reply to a fetch or a query as a relying party does, but under the stack's test root and measurements.
 
     Raises:
         VerificationError: the reply is not what the enclave said about this request.
@@ -99,16 +134,54 @@ def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
         policy=policy_of(stack),
         time=tytle_verifier.live(),
         root=root_of(stack),
-        request=tytle_verifier.load_request(sent),
+        request=decode_either(sent),
     )
+
+
+def challenged(call: dict[str, Any]) -> bytes:
+    """Return the JSON of a call with a fresh challenge."""
+    return json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
+
+
+def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
+    """Do one lookup sealed, print what the parent saw of it and whether it verified; return that."""
+    show.heading("The first one again, sealed: the parent carries what it cannot read")
+    show.asked(call)
+    sent = challenged(call)
+    try:
+        sealed = sealed_client(stack).seal(sent)
+        show.sealed(sealed.identity, sealed.data)
+        answer = requests.post(f"{stack.url}/attest/sealed", data=sealed.data, headers=JSON, timeout=60)
+        show.carried_back(answer.status_code, answer.content)
+        show.concluded(verify(stack, sent, sealed.open(answer.content)))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    except NotOpened as exc:
+        show.not_opened(exc)
+        return False
+    return True
+
+
+def _query(stack: Stack, query: dict[str, Any]) -> bool:
+    """Ask for the fact instead of the answer, print it and whether it verified; return that."""
+    show.heading("The fact, instead of the answer that it follows from")
+    show.queried(query)
+    sent = challenged(query)
+    answer = requests.post(f"{stack.url}/attest/query", data=sent, headers=JSON, timeout=60)
+    show.fact(answer.status_code, answer.json())
+    try:
+        show.last_word(verify(stack, sent, answer.content))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    return answer.json()["success"] is True
 
 
 def _lookup(stack: Stack, title: str, call: dict[str, Any]) -> bool:
     """Do one lookup and print it; return whether it ended as its title says."""
-    sent = json.dumps({**call, "challenge": base64.b64encode(os.urandom(32)).decode()}).encode()
-    answer = requests.post(
-        f"{stack.url}/attest/fetch", data=sent, headers={"Content-Type": "application/json"}, timeout=60
-    )
+    sent = challenged(call)
+    answer = requests.post(f"{stack.url}/attest/fetch", data=sent, headers=JSON, timeout=60)
     reply = answer.json()
     show.heading(title)
     show.asked(call)

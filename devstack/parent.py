@@ -1,4 +1,4 @@
-"""The parent for gunicorn, pointed at the workers of a folder: `gunicorn "devstack.parent:create('FOLDER')"`."""
+"""The parent for gunicorn, pointed at the workers of a folder: `gunicorn "devstack.parent:create('FOLDER', NAMES)"`."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from policy import manifest
 from wire.addresses import UnixAddress
 
 
-def create(folder: str, *names: str) -> Flask:
-    """Return the application for the named services, each with a worker in `folder`."""
-    chosen = tuple(manifest.load((SERVICES / f"{name}.toml").read_bytes()) for name in names)
+def create(folder: str, *names: str, services: str = str(SERVICES)) -> Flask:
+    """Return the application for the named services, each with a policy in `services` and a worker in `folder`."""
+    chosen = tuple(manifest.load(Path(services, f"{name}.toml").read_bytes()) for name in names)
     sockets = {service.name: UnixAddress(path=str(socket_path(Path(folder), service.name))) for service in chosen}
     return create_app(Config(manifests=chosen, addresses=sockets))

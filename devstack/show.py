@@ -8,8 +8,8 @@ from typing import Any
 import cbor2
 
 from nsm import document
-from tytle_verifier import VerifiedReply, render, verdict
-from tytle_verifier.errors import VerificationError
+from tytle_verifier import VerifiedIdentity, VerifiedReply, render, verdict
+from tytle_verifier.errors import NotOpened, VerificationError
 
 WIDTH = 100
 CLIPPED_CHARS = 900
@@ -45,6 +45,54 @@ def answered(http_status: int, reply: dict[str, Any]) -> None:
 def verified(reply: VerifiedReply) -> None:
     """Print the verifier's ten steps and its verdict."""
     _steps(render.text(verdict.of_reply(reply)))
+
+
+def sealed(identity: VerifiedIdentity, data: bytes) -> None:
+    """Print to whom a request is sealed, and all that the parent gets of it."""
+    print(f"  sealed to  key {identity.key.id.hex()}")
+    print(f"             of service {identity.service}, boot {identity.boot.hex()}, until {identity.until:%H:%M} UTC;")
+    print(f"             its identity was verified first: PCR0 {identity.document.pcrs[0].hex()[:16]}...")
+    shown = {name: f"{value[:24]}..." if name == "sealed" else value for name, value in json.loads(data).items()}
+    print(f"  carried    {json.dumps(shown)}, {len(data)} bytes")
+
+
+def carried_back(http_status: int, data: bytes) -> None:
+    """Print all that the parent sees of an answer."""
+    print(
+        f"  answer     HTTP {http_status} from the parent: {data[:40].decode('ascii', 'replace')}..., {len(data)} bytes"
+    )
+
+
+def concluded(reply: VerifiedReply) -> None:
+    """Print what was inside, and the verifier's last word on it."""
+    _block("body", _pretty(reply.body.decode()))
+    last_word(reply)
+
+
+def last_word(reply: VerifiedReply) -> None:
+    """Print what the verifier says in the end."""
+    print(f"  verified   {render.text(verdict.of_reply(reply)).splitlines()[-1]}")
+
+
+def queried(query: dict[str, Any]) -> None:
+    """Print the query that was sent to the parent."""
+    print(f"  asked      {query['operation']} of {query['service']}: {json.dumps(query['params'])}")
+
+
+def fact(http_status: int, reply: dict[str, Any]) -> None:
+    """Print the values that came, and the field elements for circuits."""
+    print(
+        f"  answer     HTTP {http_status} from the parent, status {reply.get('status', '-')} {reply.get('error', '')}"
+    )
+    _block("result", json.dumps(reply.get("result"), indent=2, ensure_ascii=False))
+    elements = base64.b64decode(reply.get("bn254", ""))
+    words = [elements[start : start + 32].hex() for start in range(0, len(elements), 32)]
+    _block("elements", "\n".join(words) or "none")
+
+
+def not_opened(error: NotOpened) -> None:
+    """Print what the parent said instead of an answer."""
+    print(f"  error      {error}")
 
 
 def refused(error: VerificationError) -> None:

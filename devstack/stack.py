@@ -39,6 +39,8 @@ class Stack:
 
     `live` reaches the real upstreams through the relays and trusts the public certificate authorities; otherwise
     `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes.
+    `services` is the folder of the policy. What the parent writes on its standard streams goes to the file
+    `parent_output`, where one is given.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Stack:
         nsm_seconds: float = 0.0,
         workers: int = 1,
         handlers: Mapping[str, Handler] | None = None,
+        services: Path = SERVICES,
+        parent_output: Path | None = None,
         quiet: bool = True,
     ) -> None:
-        self._manifest_path = SERVICES / f"{service}.toml"
+        self._manifest_path = services / f"{service}.toml"
         self.manifest = manifest.load(self._manifest_path.read_bytes())
         self._live = live
         self._port = port or _free_port()
@@ -60,15 +64,27 @@ class Stack:
         self._workers = workers
         hosts = [upstream.host for upstream in self.manifest.upstreams]
         self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
-        self._output = subprocess.DEVNULL if quiet else None
+        self._quiet = quiet
+        self._parent_output = parent_output
         self._cleanup = contextlib.ExitStack()
         self._worker: subprocess.Popen[bytes] | None = None
+        self._parent: subprocess.Popen[bytes] | None = None
         self.folder = Path()
 
     @property
     def url(self) -> str:
         """Where the parent answers."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def parent_pid(self) -> int:
+        """The process id of gunicorn's master; the processes that serve are its children.
+
+        Raises: RuntimeError before the stack runs.
+        """
+        if self._parent is None:
+            raise RuntimeError("the stack does not run")
+        return self._parent.pid
 
     @property
     def nsm_root(self) -> str:
@@ -124,24 +140,36 @@ class Stack:
         self._start_parent()
 
     def _live_targets(self) -> dict[str, Endpoint]:
-        return {upstream.host: (upstream.host, 443) for upstream in self.manifest.upstreams}
+        return {upstream.host: (upstream.host, 443 if upstream.tls else 80) for upstream in self.manifest.upstreams}
 
     def _start_upstream(self) -> dict[str, Endpoint]:
+        """Serve the stand-ins: those without TLS in the manifest on a port of their own."""
         authority = Authority()
         (self.folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
-        server = self._cleanup.enter_context(UpstreamServer(self._handlers, authority=authority))
-        return dict.fromkeys(self._handlers, server.address)
+        plain = {upstream.host for upstream in self.manifest.upstreams if not upstream.tls}
+        targets: dict[str, Endpoint] = {}
+        for issuer in (authority, None):
+            handlers = {host: each for host, each in self._handlers.items() if (host in plain) == (issuer is None)}
+            if handlers:
+                server = self._cleanup.enter_context(UpstreamServer(handlers, authority=issuer))
+                targets |= dict.fromkeys(handlers, server.address)
+        return targets
 
     def _start_parent(self) -> None:
-        application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r})"
+        application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r}"
+        application += f", services={str(self._manifest_path.parent)!r})"
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
         command += ["--bind", f"127.0.0.1:{self._port}", "--workers", str(self._workers), application]
-        parent = self._spawn(command)
-        self._cleanup.callback(_stop, parent)
-        self._wait_for("the parent", parent, self._is_healthy)
+        self._parent = self._spawn(command, self._parent_output)
+        self._cleanup.callback(_stop, self._parent)
+        self._wait_for("the parent", self._parent, self._is_healthy)
 
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, cwd=ROOT, stdout=self._output, stderr=self._output)
+    def _spawn(self, command: list[str], output: Path | None = None) -> subprocess.Popen[bytes]:
+        if output is not None:
+            with output.open("wb") as file:
+                return subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+        stream = subprocess.DEVNULL if self._quiet else None
+        return subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream)
 
     def _is_healthy(self) -> bool:
         try:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 
 from enclave_worker.catalogue import Form, Offer
 from enclave_worker.fields import records
-from enclave_worker.fields.codec import Unencodable
+from enclave_worker.fields.codec import Unencodable, utf8
 from enclave_worker.handlers.errors import OperationFailed
 from enclave_worker.handlers.operation import Value, Values
 from enclave_worker.statement import Result
 
+MAX_TEXT_BYTES = 8 * 1024  # ours: 32 of them, and the heads of 8 responses, fit a statement of 1 MiB
 MAX_EXACT = 2**53 - 1  # the largest integer that every reader of JSON keeps: ECMA-262, Number.MAX_SAFE_INTEGER
 
 
@@ -41,6 +42,7 @@ def conclude(offer: Offer, form: Form, came: Values | OperationFailed, *, time_m
     if values.keys() != {each.name for each in form.fields}:
         raise HandlerDefect(f"{offer.operation.name} does not give the values of {form.schema}")
     try:
+        _check_sizes(values)
         elements = form.encode(values, time_ms)
     except Unencodable as exc:
         return _failed(offer, form, OperationFailed("unencodable", str(exc)))
@@ -54,6 +56,12 @@ def conclude(offer: Offer, form: Form, came: Values | OperationFailed, *, time_m
         elements=elements,
         texts={each.name: records.text(values[each.name]) for each in form.fields if each.encoding == "sha256"},
     )
+
+
+def _check_sizes(values: Values) -> None:
+    for name, value in values.items():
+        if isinstance(value, str) and len(utf8(name, value)) > MAX_TEXT_BYTES:
+            raise Unencodable(name, f"more than {MAX_TEXT_BYTES} bytes")
 
 
 def _failed(offer: Offer, form: Form, failed: OperationFailed) -> Conclusion:

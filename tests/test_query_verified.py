@@ -189,3 +189,25 @@ def test_both_sides_name_the_predecessors_headers_alike(service: str, field: str
     assert header_name(service, field) == results.header_name(service, field)
     assert header_name("stripe-payment", "dataHash") == "x-stripe-data-hash"
     assert header_name("sicae", "cae1Desc") == "x-sicae-cae1-desc"
+
+
+EXAMPLE = """
+16f315a1e0d00efca86701c547a9a157d46a265e6bf752f3fad8a4b370392354
+0000000000000000000000000000000000000000000000000000019ca9451ddb
+0000000000000000000000000000000000000000000000000000000000455552
+0000000000000000000000000000000000000000000000000000000000555344
+0000000000000000000000000000000000000000000000000000000000108808
+0000000000000000000000000000000000000000000000000000000000000000
+0000000000000000000000000000000000000000000000000000000000000000
+"""
+
+
+def test_the_specifications_example_of_field_elements_is_what_both_sides_make() -> None:
+    rows = ["base shortString", "quote shortString", "micros uint", "source sha256?"]
+    values = {"base": "EUR", "quote": "USD", "micros": 1_083_400, "source": None}
+    schema = schemas.parse("tytle/rates-latest/v1", rows)
+    made = elements.encode(schema, values, 1_772_366_405_083)
+    assert [made[at : at + 32].hex() for at in range(0, len(made), 32)] == EXAMPLE.split()
+    fields = tuple(DeclaredField(name=f.name, encoding=f.encoding, optional=f.optional) for f in schema.fields)
+    declared = DeclaredSchema(id=schema.id, fields=fields)
+    assert versioned.encode(declared, values, time_ms=1_772_366_405_083) == made

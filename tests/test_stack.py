@@ -17,7 +17,15 @@ from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.enclave_kit import in_threads
 from tytle_verifier import Failure, StatementError
-from tytle_verifier.adapter import AttestedAdapter, Refused, attest_only, attestation_of
+from tytle_verifier.adapter import (
+    AttestedAdapter,
+    IdentityNotVerified,
+    KeyRetired,
+    Refused,
+    Unavailable,
+    attest_only,
+    attestation_of,
+)
 
 FAST = commands.lookup("PT", "507172230")
 SLOW = {"url": f"https://ec.europa.eu{SLOW_PATH}", "method": "GET", "timeoutMs": 30000}
@@ -45,7 +53,7 @@ def test_make_run_shows_a_valid_an_invalid_and_a_refused_lookup(
     assert commands.run(running_stack) == 0
     shown = capsys.readouterr().out
     assert shown.count("  PCR0 ") == 2
-    assert shown.count("TEST PKI ONLY") == 2
+    assert shown.count("TEST PKI ONLY") == 4  # twice in ten steps, and the last words on the sealed one and the fact
     assert all(shown.count(f"    {step} ok  ") == 2 for step in range(10))
     assert '"valid": true' in shown
     assert '"valid": false' in shown
@@ -93,18 +101,16 @@ def test_the_independent_verifier_accepts_an_attested_failure_as_such(running_st
     assert (verified.outcome.kind, verified.body) == ("timeout", b"")
 
 
+def adapter_of(stack: Stack, **changes: Any) -> AttestedAdapter:
+    return AttestedAdapter(parent=stack.url, policy=commands.policy_of(stack), root=commands.root_of(stack), **changes)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("mode", ["document", "batch", "session"])
 def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowing(
     running_stack: Stack, mode: str, sealed: bool
 ) -> None:
-    adapter = AttestedAdapter(
-        parent=running_stack.url,
-        policy=commands.policy_of(running_stack),
-        root=commands.root_of(running_stack),
-        mode=mode,
-        sealed=sealed,
-    )
+    adapter = adapter_of(running_stack, mode=mode, sealed=sealed)
     with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter}) as session:
         asked = {"countryCode": "PT", "vatNumber": "507172230"}
         answer = session.post(FAST["url"], json=asked, timeout=20)
@@ -113,6 +119,22 @@ def test_a_program_that_uses_requests_fetches_through_the_enclave_without_knowin
         assert json.loads(attestation_of(answer).reply)["attestation"]["mode"] == mode
         with pytest.raises(Refused, match="no rule for"):
             session.get("https://ec.europa.eu/eurostat/api", timeout=20)
+
+
+def test_a_restart_costs_a_sealed_request_which_is_never_sent_twice(running_stack: Stack) -> None:
+    url = FAST["url"].replace("check-vat-number", "check-status")
+    with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter_of(running_stack)}) as session:
+        assert session.get(url, timeout=20).ok
+        running_stack.kill_worker()
+        with pytest.raises(Unavailable, match="502"):
+            session.get(url, timeout=20)
+        running_stack.start_worker()
+        with pytest.raises(KeyRetired, match=r"409 sealed\.unknown-key"):
+            session.get(url, timeout=20)
+        with pytest.raises(IdentityNotVerified, match="step 3"):
+            session.get(url, timeout=20)  # this stack's new worker has a new NSM, under a root of its own
+    with attest_only(requests.Session(), {"https://ec.europa.eu/": adapter_of(running_stack)}) as session:
+        assert session.get(url, timeout=20).ok
 
 
 def test_the_parent_shows_who_its_enclave_is(running_stack: Stack) -> None:

@@ -5,11 +5,15 @@ import contextlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import verifier_kit as kit
 import verifier_sealed as theirs
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from verifier_cases import NOW, ROOT, policy
@@ -154,6 +158,12 @@ def test_what_is_no_json_object_is_not_sealed(call: bytes) -> None:
         sealed_call(call)
 
 
+def test_a_call_that_is_no_json_is_not_kept_in_the_error() -> None:
+    with pytest.raises(PolicyError) as caught:
+        sealed_call(CALL[:-1])
+    assert "planted" not in everything_in(caught.value)
+
+
 def test_a_call_that_is_too_large_is_not_sealed_and_not_quoted() -> None:
     with pytest.raises(PolicyError, match="too large to be sealed") as caught:
         sealed_call(b'{"body":"%b"}' % (b"planted-secret" * 600_000))
@@ -212,10 +222,15 @@ def refused(call: SealedCall, answered: bytes, problem: str) -> None:
     """Demand one typed error that holds no secret."""
     with pytest.raises(SealedAnswerError, match=problem) as caught:
         call.open(answered)
-    linked: list[BaseException] = [caught.value]
+    assert "planted" not in everything_in(caught.value)
+
+
+def everything_in(error: BaseException) -> str:
+    """What an error, and all that it was raised from, hold; of JSON's own errors the document, too."""
+    linked = [error]
     while (before := linked[-1].__cause__ or linked[-1].__context__) is not None:
         linked.append(before)
-    assert "planted" not in "".join(repr(vars(one)) + repr(one.args) + str(one) for one in linked)
+    return "".join(repr(vars(one)) + repr(one.args) + str(one) for one in linked)
 
 
 def test_the_answer_of_one_call_is_not_that_of_another() -> None:
@@ -382,6 +397,27 @@ answers = st.fixed_dictionaries(
 def test_any_json_is_no_answer_and_an_error_of_this_room(value: object) -> None:
     with pytest.raises((SealedAnswerError, NotOpened)):
         FLIPPED_CALL.open(json.dumps(value).encode())
+
+
+# --- recorded --------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_sealed_once_opens_for_ever() -> None:
+    """The file is for other implementations too: keys as seeds, a sealed request and its sealed answer."""
+    recorded = json.loads((Path(__file__).parent / "verifier_recorded" / "sealed.json").read_text())
+    enclave, client = (key_of(recorded[name]) for name in ("enclaveKey", "replyKey"))
+    assert [enclave.id.hex(), client.id.hex()] == [recorded[name]["keyId"] for name in ("enclaveKey", "replyKey")]
+    sealed, answered = (base64.b64decode(recorded[name]) for name in ("sealedRequest", "sealedAnswer"))
+    inside = enclave.open(sealed, suite.request_info("vies", enclave.id))
+    assert container.empty(inside, container.REQUEST).decode() == recorded["inside"]
+    reply_key = suite.ReplyKey(encoded=client.public, key=hpke.MLKEM768X25519PrivateKey(client.lattice, client.curve))
+    plain = reply_key.unseal(answered, suite.answer_info("vies", enclave.id, sealed))
+    assert container.empty(plain, container.ANSWER).decode() == recorded["reply"]
+
+
+def key_of(seeds: dict[str, str]) -> theirs.Key:
+    lattice = MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(seeds["mlkem768Seed"]))
+    return theirs.Key(lattice, X25519PrivateKey.from_private_bytes(bytes.fromhex(seeds["x25519Private"])))
 
 
 def test_the_limit_of_a_sealed_answer_is_the_largest_container_and_its_sealing() -> None:

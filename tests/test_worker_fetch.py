@@ -13,7 +13,7 @@ from devstack.soft_nsm import SoftNsm
 from devstack.upstream import Request, Response
 from enclave_worker import legacy
 from enclave_worker.upstream.phases import Phases
-from enclave_worker.worker import Capacity
+from enclave_worker.worker import Capacity, unix_milliseconds
 from nsm import document
 from nsm.errors import ErrorCode
 from tests.enclave_kit import HOST, MANIFEST, Enclave, echo, enclave, in_threads, statement_of
@@ -204,6 +204,18 @@ def test_an_answer_that_cannot_be_attested_is_not_handed_out(fault: object) -> N
         assert "attestation" not in reply
         nsm.fault = None
         assert running.fetch("/thing")["success"] is True
+
+
+@pytest.mark.parametrize("off_ms", [-11_000, 11_000])
+def test_an_answer_is_not_handed_out_when_the_clock_has_gone_astray(off_ms: int) -> None:
+    astray = [0]
+    with enclave(clock_ms=lambda: unix_milliseconds() + astray[0]) as running:
+        assert running.fetch("/thing")["success"] is True
+        astray[0] = off_ms
+        reply = running.fetch("/thing")
+    assert (reply["success"], reply["status"], reply["rawBody"]) == (False, 502, "")
+    assert "the enclave's clock differs by" in reply["error"]
+    assert "attestation" not in reply
 
 
 def test_an_nsm_that_hangs_costs_its_caller_the_deadline_and_nobody_else_later() -> None:

@@ -93,14 +93,14 @@ def test_every_upstream_call_is_an_exchange_in_order() -> None:
     assert reply["attestation"]["apiEndpoint"] == f"{HOST}/b2"
 
 
-def test_integers_beyond_what_every_reader_keeps_are_their_digits() -> None:
-    wei = 100_000_000_000_000_000_000
-    with toy(lambda _: item(cents=wei)) as running:
+@pytest.mark.parametrize(("number", "shown"), [(2**53 - 1, 2**53 - 1), (2**53, str(2**53)), (10**20, str(10**20))])
+def test_integers_beyond_what_every_reader_keeps_are_their_digits(number: int, shown: int | str) -> None:
+    with toy(lambda _: item(cents=number)) as running:
         reply = running.query("test.item", {"id": "a1"})
     said = statement_of(reply)
-    assert reply["result"]["cents"] == said["result"]["values"]["cents"] == str(wei)
+    assert reply["result"]["cents"] == said["result"]["values"]["cents"] == shown
     words = base64.b64decode(reply["bn254"])
-    assert int.from_bytes(words[-64:-32], "big") == wei
+    assert int.from_bytes(words[-64:-32], "big") == number
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,8 @@ def test_integers_beyond_what_every_reader_keeps_are_their_digits() -> None:
         (item(cents=ORDER), "unencodable"),
         (item(cents=True), "unencodable"),
         (item(cents=None), "unencodable"),
-        (item(name="a" * 10_000), "unencodable"),
+        (item(name="é" * 4096 + "a"), "unencodable"),
+        (item(name="\ud800"), "unencodable"),
         (item(name=7), "unencodable"),
     ],
 )
@@ -128,6 +129,12 @@ def test_an_answer_that_gives_no_result_is_attested_with_its_code(answer: Respon
     assert "fields" not in user_data_of(reply)
 
 
+def test_the_longest_text_is_stated_whole() -> None:
+    with toy(lambda _: item(name="é" * 4096)) as running:
+        reply = running.query("test.item", {"id": "a1"})
+    assert statement_of(reply)["result"]["values"]["itemName"] == "é" * 4096
+
+
 def nobody(*_: object) -> Any:
     raise PeerLost("down", delivered=False)
 
@@ -138,7 +145,7 @@ def test_a_failed_call_ends_the_query_without_a_result_whatever_the_handler_does
         reply = running.query(operation, {"id": "a1"})
     said = statement_of(reply)
     assert (reply["success"], reply["status"], reply["rawBody"]) == (False, 502, "")
-    assert said["exchanges"][0]["failure"]["kind"] == "connect"
+    assert [each["failure"]["kind"] for each in said["exchanges"]] == ["connect"]
     assert "result" not in said
     assert "result" not in reply
 

@@ -134,6 +134,9 @@ def damaged(client: Sealer) -> dict[str, bytes]:
         "unreadable: a reply key that is none": client.frame(
             client.seal(CALL, replyKey=base64.b64encode(b"\xff" * 1216).decode())
         ),
+        "unreadable: a reply key of low order": client.frame(
+            client.seal(CALL, replyKey=base64.b64encode(client.key[:1184] + bytes(32)).decode())
+        ),
         "unreadable: request is a list": client.frame(client.seal([CALL])),
         "stale: six minutes old": client.frame(client.seal(CALL, time=unix_milliseconds() - 360_000)),
         "stale: six minutes ahead": client.frame(client.seal(CALL, time=unix_milliseconds() + 360_000)),
@@ -158,7 +161,7 @@ def test_every_damaged_request_ends_in_one_refusal_and_reaches_no_upstream() -> 
             if code != f"sealed.{name.partition(':')[0]}":
                 wrong[name] = code
         asked = running.upstream.requests
-    assert (wrong, asked, len(frames)) == ({}, (), 26)
+    assert (wrong, asked, len(frames)) == ({}, (), 27)
     assert "planted" not in running.log.getvalue()
 
 

@@ -20,11 +20,11 @@ from tytle_verifier.when import DEFAULT_MAX_AGE, Archive, At, Time
 
 EXIT_CODES = """\
 exit codes:
-  0      verified: all steps that this evidence has (a reply 0-9, a bare document 0-6)
+  0      verified: all steps that this evidence has (a reply 0-9, an identity 0-8, a bare document 0-6)
   1      the verifier itself crashed: not a verdict
   2      wrong usage
   3      a policy, request or file cannot be used, or does not fit the evidence
-  4      verified, and what is attested is that the fetch failed: there is no answer
+  4      verified, and what is attested is that the fetch failed, or that a query has no result: there is no answer
   5      a bare document without --policy: some Nitro enclave, the code is not checked
   6      verify-many: not every file was verified
   10..19 refused at step 0..9

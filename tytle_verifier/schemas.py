@@ -1,7 +1,8 @@
 """Step 8: the schemas under which queries are answered, as this verifier knows them. A literal table.
 
 A field is written `name encoding`, or `name encoding?` where it may be null. The predecessor's records come first:
-every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files").
+every field of theirs may be null. A policy may bring more (VERIFICATION.md, "Policy files"). `make page` takes what is
+added here into the page.
 """
 
 from __future__ import annotations
@@ -75,12 +76,63 @@ _RECORDS: Final = {
     "MONERIUM_PAYMENT": "orderId sha256, state shortString, orderAmount shortString, currency shortString, "
     "balance uint, dataHash sha256",
 }
-_VERSIONED: Final[Mapping[str, str]] = {}
-"""Ours, as `services/NAME.toml` declares them, and as the page has them; tests compare."""
+_STRIPE_PAGE: Final = (
+    *("stripeAccount shortString?", "query sha256?", "limit uint?", "startingAfter sha256?", "endingBefore sha256?"),
+    *("count uint", "hasMore boolean", "firstId sha256?", "lastId sha256?", "livemode boolean?", "dataHash sha256"),
+)
+_STRIPE_OBJECT: Final = ("stripeAccount shortString?", "query sha256?", "id sha256", "found boolean")
+_STRIPE_PAYMENT: Final = ("currency shortString?", "status shortString?", "livemode boolean?", "dataHash sha256")
+_VERSIONED: Final[Mapping[str, tuple[str, ...]]] = {
+    "tytle/vies-check-vat/v1": (
+        *("countryCode shortString", "vatNumber shortString", "valid boolean"),
+        *("name sha256?", "address sha256?", "requestDate shortString?"),
+    ),
+    "tytle/hmrc-lookup/v1": (
+        *("vatNumber shortString", "valid boolean", "name sha256?"),
+        *(f"addressLine{number} sha256?" for number in range(1, 6)),
+        *("addressPostcode sha256?", "addressCountryCode shortString?", "processingDate shortString?"),
+    ),
+    "tytle/stripe-list-charges/v1": _STRIPE_PAGE,
+    "tytle/stripe-list-customers/v1": _STRIPE_PAGE,
+    "tytle/stripe-list-invoices/v1": _STRIPE_PAGE,
+    "tytle/stripe-get-payment-intent/v1": (*_STRIPE_OBJECT, "amount uint?", "amountReceived uint?", *_STRIPE_PAYMENT),
+    "tytle/stripe-get-account/v1": (
+        *_STRIPE_OBJECT,
+        *("country shortString?", "defaultCurrency shortString?", "chargesEnabled boolean?", "payoutsEnabled boolean?"),
+        *("detailsSubmitted boolean?", "dataHash sha256"),
+    ),
+    "tytle/stripe-get-charge/v1": (
+        *_STRIPE_OBJECT,
+        *("amount uint?", "amountCaptured uint?", "amountRefunded uint?"),
+        *_STRIPE_PAYMENT,
+    ),
+    "tytle/monerium-order-with-balance/v1": (
+        *("orderId sha256", "found boolean", "kind shortString?", "state shortString?", "amount shortString?"),
+        *("currency shortString?", "chain shortString?", "address sha256?", "contract sha256?", "blockNumber uint?"),
+        *("blockHash sha256?", "blockTime uint?", "balance uint?", "dataHash sha256"),
+    ),
+    "tytle/sicae-lookup/v1": (
+        "nif shortString",
+        "found boolean",
+        "answer shortString",
+        "name sha256?",
+        "cae1Code shortString?",
+        "cae1Desc sha256?",
+        "cae2Count uint?",
+        "cae2Complete boolean?",
+        "cae2Code1 shortString?",
+        "cae2Desc1 sha256?",
+        "cae2Code2 shortString?",
+        "cae2Desc2 sha256?",
+        "cae2Code3 shortString?",
+        "cae2Desc3 sha256?",
+    ),
+}
+"""Ours, as `services/NAME.toml` declares them; a test compares the two. `make page` takes them into the page."""
 
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
         **{name: _record(name, listed) for name, listed in _RECORDS.items()},
-        **{name: parse(name, listed.split(", ")) for name, listed in _VERSIONED.items()},
+        **{name: parse(name, lines) for name, lines in _VERSIONED.items()},
     }
 )

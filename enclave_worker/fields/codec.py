@@ -6,7 +6,6 @@ import hashlib
 ORDER = 21888242871839275222246405745257275088548364400416034343698204186575808495617
 WORD_BYTES = 32
 MAX_SHORT_STRING_BYTES = 31  # 248 bits: any 31 bytes are below ORDER, which has 254
-MAX_TEXT_BYTES = 8 * 1024  # ours: 32 of them, and the heads of 8 responses, fit a statement of 1 MiB
 
 
 class Unencodable(Exception):
@@ -55,12 +54,9 @@ def utf8(field: str, text: str) -> bytes:
     """Return the bytes of `text`.
 
     Raises:
-        Unencodable: half a surrogate pair, or more than MAX_TEXT_BYTES.
+        Unencodable: half a surrogate pair.
     """
     try:
-        data = text.encode()
+        return text.encode()
     except UnicodeEncodeError as exc:
         raise Unencodable(field, "holds half a surrogate pair") from exc
-    if len(data) > MAX_TEXT_BYTES:
-        raise Unencodable(field, f"{len(data)} bytes, more than {MAX_TEXT_BYTES}")
-    return data

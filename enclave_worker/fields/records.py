@@ -8,10 +8,11 @@ import re
 from types import MappingProxyType
 from typing import Final
 
-from enclave_worker.fields.codec import ORDER, Unencodable, digest, short_string, word
+from enclave_worker.fields.codec import Unencodable, digest, short_string, word
 from enclave_worker.handlers.operation import Value, Values
 from policy.operations import Field
 
+MAX_INTEGER_BITS = 8192  # ours; Python refuses to write integers of more than 4300 digits, which is 14 282 bits
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}")  # the order has 77 digits
 
 
@@ -72,8 +73,8 @@ def text(value: Value) -> str:
 def _element(field: Field, value: object) -> bytes:
     if value is None or value == "":
         return word(field.name, 0)
-    if isinstance(value, int) and not -ORDER < value < ORDER:
-        raise Unencodable(field.name, "out of the field's range")
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        raise Unencodable(field.name, f"more than {MAX_INTEGER_BITS} bits")
     if not isinstance(value, str | int):
         raise Unencodable(field.name, "neither a text, nor a whole number, nor a boolean")
     if field.encoding == "uint":

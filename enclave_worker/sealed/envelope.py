@@ -24,6 +24,7 @@ SUITE_NAME = "X-Wing/HKDF-SHA256/AES-256-GCM"
 OVERHEAD_BYTES = 1136  # X-Wing's ciphertext (1120) and the tag of AES-GCM (16)
 
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_PROBE = X25519PrivateKey.generate()  # agrees with every point but those of low order, and is used for nothing else
 _MLKEM_BYTES = 1184  # FIPS 203: the encapsulation key of ML-KEM-768
 _X25519_BYTES = 32
 PUBLIC_KEY_BYTES = _MLKEM_BYTES + _X25519_BYTES
@@ -46,7 +47,9 @@ def public_key(data: bytes) -> MLKEM768X25519PublicKey:
         raise NotSealed("a public key has 1216 bytes")
     try:
         lattice = MLKEM768PublicKey.from_public_bytes(data[:_MLKEM_BYTES])
-        return MLKEM768X25519PublicKey(lattice, X25519PublicKey.from_public_bytes(data[_MLKEM_BYTES:]))
+        curve = X25519PublicKey.from_public_bytes(data[_MLKEM_BYTES:])
+        _PROBE.exchange(curve)  # a point of low order shows only when it is used, and nothing could be sealed to it
+        return MLKEM768X25519PublicKey(lattice, curve)
     except ValueError as exc:
         raise NotSealed("not a public key") from exc
 
