@@ -68,7 +68,7 @@ def _bare_requests(processes: Processes, server: Upstream, settings: Settings) -
 def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
     return (
         "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, and its proof: one NSM document for "
-        "every answer, one for all that wait, or a session key's signature. The NSM is the soft one with service time 0; "
+        "every answer, one for all that wait, or a session key's signature. The NSM is the soft one, service time 0; "
         "its P-384 signature is made in the worker and counts against us.",
         "peer 1    a Flask view that posts the same body to the same upstream with one requests.Session, "
         f"{WEB_THREADS} connections kept.",
