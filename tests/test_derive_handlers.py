@@ -235,6 +235,7 @@ MADE: list[Case] = [
     ("hmrc.lookup", {"vatNumber": "553557881", "accessToken": "token"}, [got(HMRC)]),
     ("hmrc.lookup", {"vatNumber": "553557881", "accessToken": "token"}, [got('{"code": "NOT_FOUND"}', 404)]),
     ("stripe.list_charges", PAGED, [got(CHARGES)]),
+    ("stripe.list_customers", KEY, [got('{"object": "list", "data": [], "has_more": false}')]),
     ("stripe.list_invoices", KEY, [got('{"object": "list", "data": [], "has_more": false}')]),
     ("stripe.get_account", {**KEY, "resourceId": "acct_1"}, [got(ACCOUNT)]),
     ("stripe.get_payment_intent", {**KEY, "resourceId": "pi_1"}, [got(INTENT)]),

@@ -353,6 +353,20 @@ def test_a_question_about_another_address_or_block_is_a_contradiction() -> None:
         outcome(NAME, order(FIRST), block({**BLOCK, "number": "0x2b"}), balance())
 
 
+def test_another_id_in_the_url_is_a_contradiction() -> None:
+    for call, operation in (
+        (stripe("charges/..", "{}"), "stripe.get_charge"),
+        (stripe("charges/ch_1?a", "{}"), "stripe.get_charge"),
+        (stripe("accounts/acct_1", "{}"), "stripe.get_charge"),
+        (
+            replace(order(FIRST), request=replace(order(FIRST).request, url="https://api.monerium.app/orders/a%20b")),
+            NAME,
+        ),
+    ):
+        with pytest.raises(DerivationError, match="URL of call 1"):
+            outcome(operation, call)
+
+
 def test_the_predecessors_record_of_monerium() -> None:
     record = {"orderId": "order-1", "state": "processed", "orderAmount": "100.00", "currency": "eur", "balance": 255}
     assert monerium.record(ORDER_VALUES) == {**record, "dataHash": ORDER_VALUES["dataHash"]}

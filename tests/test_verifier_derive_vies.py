@@ -84,6 +84,8 @@ def test_a_soap_answer_gives_its_values(answer: str, differs: dict[str, Any]) ->
         changed("<name>", f'<name {XSI} i:nil="yes">'),
         changed("<name>", "words<name>"),
         changed("2025-01-01+01:00", "yesterday"),
+        changed("2025-01-01+01:00", "1" * 32),
+        soap().replace("checkVatResponse", "checkVatApproxResponse"),
         changed("<countryCode>PT</countryCode>", ""),
         soap(FIELDS + " " * 262_144),
     ],
