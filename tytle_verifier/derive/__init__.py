@@ -1,4 +1,4 @@
-"""How the values of each operation follow from the upstreams' raw bodies (VERIFICATION.md, "Derivations").
+"""How the values of each operation follow from the upstreams' raw bodies (DERIVATIONS.md).
 
 A second implementation, written from the specification and not from the enclave's handlers, so that each catches the
 other's mistakes. Pure: bytes and a verified statement in, values or a code out. Any bytes give one of them, or an error

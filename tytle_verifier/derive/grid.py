@@ -1,4 +1,4 @@
-"""SICAE's grid of results: tokens -> rows of cells of pieces (VERIFICATION.md, "sicae.lookup", 6 and 7)."""
+"""SICAE's grid of results: tokens -> rows of cells of pieces (DERIVATIONS.md, S6 and S7)."""
 
 from __future__ import annotations
 

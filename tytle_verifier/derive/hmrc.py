@@ -1,4 +1,4 @@
-"""hmrc.lookup (VERIFICATION.md, D1, D2, D6 and D7). The number asked for is the end of the request's URL."""
+"""hmrc.lookup (DERIVATIONS.md, D1, D2, D6 and D7). The number asked for is the end of the request's URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML of an upstream -> a bounded row of tokens (VERIFICATION.md, "sicae.lookup", 3 and 4).
+"""HTML of an upstream -> a bounded row of tokens (DERIVATIONS.md, S3 and S4).
 
 Python's `html.parser` finds the tags; references are decoded here, once, so that its own notions of them play no part.
 """

@@ -1,4 +1,4 @@
-"""JSON of an upstream, by the rules of VERIFICATION.md: RFC 8259, one meaning, bounded; nothing else is a value.
+"""JSON of an upstream, by the rules of DERIVATIONS.md: RFC 8259, one meaning, bounded; nothing else is a value.
 
 Integers stay exact, and whatever has a fraction or an exponent stays the text it was: no float is made of anything.
 """

@@ -1,4 +1,4 @@
-"""Members of a JSON object, each of one exact form (VERIFICATION.md, A.1). Nothing is converted."""
+"""Members of a JSON object, each of one exact form (DERIVATIONS.md, P1). Nothing is converted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""monerium.order_with_balance (VERIFICATION.md, A.1 and A.3): an order, and its address's balance in one block."""
+"""monerium.order_with_balance (DERIVATIONS.md, P1 and P3): an order, and its address's balance in one block."""
 
 from __future__ import annotations
 

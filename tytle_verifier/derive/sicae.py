@@ -1,4 +1,4 @@
-"""sicae.lookup (VERIFICATION.md, "sicae.lookup"): up to two searches, each a form and its answer.
+"""sicae.lookup (DERIVATIONS.md, "SICAE"): up to two searches, each a form and its answer.
 
 The number asked for is nowhere in the answer "there is none". What binds it is the digest of the form that was posted:
 made again from the form's page and the number, it must be the attested one.

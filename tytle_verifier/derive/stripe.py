@@ -1,4 +1,4 @@
-"""stripe.* (VERIFICATION.md, A.1 and A.2): three lists and three objects, one call each.
+"""stripe.* (DERIVATIONS.md, P1 and P2): three lists and three objects, one call each.
 
 What was asked, and for which connected account, is in the request's URL and headers; nothing depends on the key.
 """

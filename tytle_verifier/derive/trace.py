@@ -17,7 +17,7 @@ Values = Mapping[str, Value]
 
 
 class Unanswered(Exception):
-    """The upstream's answer gives no values: `code` is one of VERIFICATION.md's. Never leaves this folder."""
+    """The upstream's answer gives no values: `code` is one of DERIVATIONS.md's. Never leaves this folder."""
 
     def __init__(self, code: str, problem: str) -> None:
         self.code, self.problem = code, problem

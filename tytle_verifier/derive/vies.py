@@ -1,4 +1,4 @@
-"""vies.check_vat and vies.check_vat_rest (VERIFICATION.md, D1 to D5 and D7).
+"""vies.check_vat and vies.check_vat_rest (DERIVATIONS.md, D1 to D5 and D7).
 
 The country and number asked for are not in the statement; the digest of the request's body is. So "the answer is about
 what was asked" is: the request for the answer's own country and number has that digest.
