@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enclave_worker import legacy, reply, statement
 from enclave_worker.attestation import AttestationFailed, Attestor, Place, QueueFull
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog, Log
 from enclave_worker.sealed import padding
 from enclave_worker.statement import Circumstances, Identity
 from enclave_worker.upstream.client import Client
@@ -53,25 +53,26 @@ class Fetcher:
         seconds = min(call.timeout_ms or DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS) / 1000
         deadline = began + seconds
         call_id = call.id or str(uuid.uuid4())
+        log = CallLog(log=self.log, id=call_id, sealed=sealed)
         try:
             allowed = rules.decide(
                 self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
             )
             with self.attestor.reserve() as place:
                 outcome = self.client.fetch(allowed, deadline=deadline - min(ATTESTATION_SECONDS, seconds / 4))
-                self._log(call_id, allowed, outcome, began)
+                _log_outcome(log, allowed, outcome, began)
                 evidence = self._attest(place, call, call_id, allowed, outcome, deadline)
             return reply.attested(
                 allowed, outcome, evidence, most_bytes=MAX_SEALED_REPLY_BYTES if sealed else MAX_FRAME_BYTES
             )
         except Refused as exc:
-            self.log.event("refused", id=call_id, reason=exc.reason)
+            log.event("refused", inside={"reason": exc.reason})
             return reply.refusal(403, str(exc), code=exc.reason)
         except QueueFull:
-            self.log.event("full", id=call_id, what="attestation")
+            log.event("full", what="attestation")
             return reply.refusal(503, "Enclave at capacity")
         except AttestationFailed as exc:
-            self.log.event("attestation failed", id=call_id, error=str(exc))
+            log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
 
     def _attest(
@@ -97,7 +98,10 @@ class Fetcher:
             attested=attested,
         )
 
-    def _log(self, call_id: str, allowed: Allowed, outcome: Answer | Failure, began: float) -> None:
-        came = {"status": outcome.status} if isinstance(outcome, Answer) else {"failure": outcome.kind}
-        milliseconds = round((time.monotonic() - began) * 1000)
-        self.log.event("fetched", id=call_id, host=allowed.upstream.host, ms=milliseconds, **came)
+
+def _log_outcome(log: CallLog, allowed: Allowed, outcome: Answer | Failure, began: float) -> None:
+    came: dict[str, str | int] = (
+        {"status": outcome.status} if isinstance(outcome, Answer) else {"failure": outcome.kind}
+    )
+    milliseconds = round((time.monotonic() - began) * 1000)
+    log.event("fetched", host=allowed.upstream.host, ms=milliseconds, inside=came)

@@ -7,7 +7,7 @@ hold is the business of `policy/`; here they are strings.
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wire import fields as read
@@ -25,10 +25,10 @@ class Call:
     """One wished-for fetch. `headers` keep the caller's order and spelling; `body` is None when not given."""
 
     id: str | None
-    url: str
+    url: str = field(repr=False)
     method: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
     challenge: bytes | None = None
     mode: str = DEFAULT_MODE
     timeout_ms: int | None = None
