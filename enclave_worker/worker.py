@@ -17,7 +17,7 @@ from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
 from enclave_worker.boot import Report
 from enclave_worker.fetch import Fetcher
 from enclave_worker.identity import Card
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog, Log
 from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
 from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
@@ -36,12 +36,13 @@ from wire.sealed import SealedCall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How much one worker takes on at once: `fetches`, a thread each, `attestations`, places at the NSM, and `replays`,
-    the sealed requests that it remembers.
+    """How much one worker takes on at once: `fetches`, a thread each, `attestations`, places at the NSM, `identities`,
+    how many of these may be for the asking, and `replays`, the sealed requests that it remembers.
     """
 
     fetches: int = 64
     attestations: int = 256
+    identities: int = 32  # ours: who asks is unknown, and what was fetched waits behind them for its own document
     replays: int = DEFAULT_PLACES
 
 
@@ -75,6 +76,7 @@ class Worker:
     ) -> None:
         self._log = log or Log(manifest.name)
         self._slots = threading.BoundedSemaphore(capacity.fetches)
+        self._identities = threading.BoundedSemaphore(capacity.identities)
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
         self._card = Card.of(self._identity, report)
@@ -114,6 +116,9 @@ class Worker:
                 return self._fetch(request, sealed=False)
 
     def _show_identity(self, challenge: bytes | None) -> bytes:
+        if not self._identities.acquire(blocking=False):
+            self._log.event("full", what="identities")
+            return reply.refusal(503, "Enclave at capacity")
         try:
             return self._card.show(self._attestor, challenge, self._keys.current())
         except QueueFull:
@@ -121,6 +126,8 @@ class Worker:
         except AttestationFailed as exc:
             self._log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
+        finally:
+            self._identities.release()
 
     def _answer_sealed(self, sealed: SealedCall) -> bytes:
         try:
@@ -135,14 +142,14 @@ class Worker:
         try:
             call = messages.read_call(opened.request)
         except MessageError as exc:
-            self._log.event("bad message", field=exc.field if exc.field in CALL_FIELDS else "")
+            self._log.event("bad message", sealed=True)  # which field is the caller's affair
             return reply.refusal(400, str(exc))
         limits = [limit for limit in (call.timeout_ms, timeout_ms) if limit is not None]
         return self._fetch(replace(call, timeout_ms=min(limits, default=None)), sealed=True)
 
     def _fetch(self, request: Call, *, sealed: bool) -> bytes:
         if not self._slots.acquire(blocking=False):
-            self._log.event("full", id=request.id or "", what="fetches")
+            CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
             return self._fetcher.answer(request, sealed=sealed)
