@@ -147,7 +147,7 @@ def damaged(client: Sealer) -> dict[str, bytes]:
         "unreadable: longer": client.frame(good + b"\0"),
         "unreadable: reordered halves": client.frame(good[middle:] + good[:middle]),
         "unreadable: reordered blocks": client.frame(good[:1136] + good[1152:1168] + good[1136:1152] + good[1168:]),
-        "unreadable: oversized": client.frame(b"x" * (opening.MAX_SEALED_BYTES + 1)),
+        "unreadable: oversized": client.frame(client.seal({**CALL, "body": "x" * padding.MAX_REQUEST_BYTES})),
         "unreadable: not padded": client.frame(client.seal_padded(json.dumps(inside).encode())),
         "unreadable: padding not zero": client.frame(
             client.seal_padded(padding.pad(json.dumps(inside).encode(), least=4096)[:-1] + b"\1")

@@ -8,7 +8,7 @@ import hashlib
 import threading
 
 WINDOW_MS = 300_000  # how far a request's time may lie from the enclave's; clients' clocks are not better than that
-DEFAULT_PLACES = 262_144  # about 870 requests a second for the window, 30 MiB
+DEFAULT_PLACES = 262_144  # some 700 requests a second that state their own time; about 30 MiB
 _BUCKET_MS = 60_000
 _TOKEN_BYTES = 16  # of SHA-256; nobody gains by two requests of their own that collide
 
