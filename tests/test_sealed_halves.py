@@ -190,6 +190,12 @@ def test_the_largest_body_that_the_rules_allow_comes_back_sealed() -> None:
         assert get(courier.session()).content == body
 
 
+def test_a_body_that_json_text_would_make_too_large_for_a_container_comes_back_sealed() -> None:
+    body = b"\1" * (padding.MAX_ANSWER_BYTES // 6 + 1)  # six characters each
+    with system(lambda _: Response(status=200, headers=(), body=body)) as courier:
+        assert get(courier.session()).content == body
+
+
 def test_refusals_come_sealed_too() -> None:
     with system() as courier:
         with pytest.raises(Refused, match="no rule") as caught:

@@ -13,6 +13,7 @@ from devstack.nsm_faults import Fails
 from devstack.soft_nsm import SoftNsm
 from devstack.upstream import Request, Response
 from enclave_worker.sealed import envelope, opening, padding
+from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import HOUR_MS, KeyRing, Lifetime
 from enclave_worker.sealed.replays import WINDOW_MS, MemoryFull, Replayed, ReplayMemory, Stale
 from enclave_worker.worker import Capacity, unix_milliseconds
@@ -358,3 +359,27 @@ def test_a_ring_without_visitors_makes_a_new_key_when_one_comes() -> None:
     second = ring.current()
     assert (first.id != second.id, second.until_ms, ring.find(first.id)) == (True, 11 * HOUR_MS, None)
     assert "private" not in repr(second)
+
+
+def test_a_key_is_current_for_an_hour_and_accepted_for_a_quarter_more_to_the_millisecond() -> None:
+    now = [0]
+    ring = KeyRing(lambda: now[0])
+    first = ring.current()
+    seen = []
+    for now[0] in (HOUR_MS - 1, HOUR_MS, HOUR_MS + HOUR_MS // 4 - 1, HOUR_MS + HOUR_MS // 4):
+        seen.append((ring.current().id == first.id, ring.find(first.id) is not None))
+    assert seen == [(True, True), (False, True), (False, True), (False, False)]
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh_again() -> None:
+    shown = [1000]
+    clock = ForwardClock(lambda: shown[0])
+    assert [clock() for shown[0] in (1000, 5000, 2000, 5001)] == [1000, 5000, 5000, 5001]
+    off_ms = [0]
+    with enclave(clock_ms=lambda: unix_milliseconds() + off_ms[0]) as running:
+        client = sealer(running.worker)
+        held_back = client.seal(CALL)
+        off_ms[0] = WINDOW_MS + 1000
+        assert refused(running.worker.answer(client.frame(held_back))) == "sealed.stale"
+        off_ms[0] = 0
+        assert refused(running.worker.answer(client.frame(held_back))) == "sealed.stale"
