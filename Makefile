@@ -10,7 +10,7 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone web fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web page fuzz bench dev requirements clean help
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
 run: $(VENV)/ready
@@ -37,6 +37,9 @@ verifier-alone: $(VENV)/ready
 web: $(VENV)/ready
 	command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/install chromium chromium-driver
 	$(BIN)/pytest tests/web
+
+page: $(VENV)/ready
+	$(BIN)/python -m devstack.page
 
 fuzz:
 	.ci/fuzz $(SECONDS)
@@ -103,6 +106,7 @@ help:
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"

@@ -55,7 +55,8 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         ManifestError: a file in services/ is wrong.
     """
     paths = [path for path in sorted(services.glob("*.toml")) if not path.name.endswith(".pcrs.toml")]
-    manifests = _chosen(environ.get("SERVICES", ""), [manifest.load(path.read_bytes()) for path in paths])
+    known = sorted((manifest.load(path.read_bytes()) for path in paths), key=lambda service: service.cid)
+    manifests = _chosen(environ.get("SERVICES", ""), known)
     addresses: dict[str, Address] = {}
     for service in manifests:
         variable = service.name.upper().replace("-", "_") + "_CID"

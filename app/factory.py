@@ -5,7 +5,7 @@ import uuid
 
 from flask import Flask, Response, g
 
-from app import errors, fetch, health, identity, sealed
+from app import errors, fetch, health, identity, query, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
 from app.router import Router
@@ -30,6 +30,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))
     app.register_blueprint(identity.blueprint(router))

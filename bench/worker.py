@@ -11,6 +11,7 @@ from pathlib import Path
 from devstack.soft_nsm import SoftNsm
 from devstack.worker import NSM_ROOT, ROOTS, socket_path
 from enclave_worker.__main__ import serve
+from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from enclave_worker.upstream.tls import client_context
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
         return sockets.connect(LoopbackAddress(host="127.0.0.1", port=port), deadline=deadline)
 
     tls = client_context((folder / ROOTS).read_text(encoding="ascii"))
-    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, log=log)
+    operations = HANDLERS.get(policy.name, ())
+    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, operations=operations, log=log)
     listener = sockets.listen(UnixAddress(path=str(socket_path(folder, policy.name))))
     serve(FrameServer(listener, worker.answer, log=log), log)
     worker.close()

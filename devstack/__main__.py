@@ -17,8 +17,11 @@ import tytle_verifier
 from devstack import show
 from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
-from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, VerifiedReply
+from policy.operations import Declaration
+from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, TlsDemands, VerifiedReply, schemas
 from tytle_verifier.errors import NotOpened, VerificationError
+from tytle_verifier.request import decode_either
+from tytle_verifier.schemas import Schema
 
 REST = "https://ec.europa.eu/taxation_customs/vies/rest-api"
 DEFAULT_PORT = 5001
@@ -42,6 +45,12 @@ LOOKUPS = {
     "A request that the policy refuses": {"url": "https://ec.europa.eu/eurostat/api", "method": "GET", "headers": {}},
 }
 
+QUERY = {
+    "service": "vies",
+    "operation": "vies.check_vat",
+    "params": {"countryCode": "PT", "vatNumber": "507172230"},
+}
+
 
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status."""
@@ -59,16 +68,28 @@ def run(stack: Stack) -> int:
     """Do the lookups, verify and print what came of them. Returns 0 when each ended as it should."""
     ended_well = [_lookup(stack, title, call) for title, call in LOOKUPS.items()]  # each, even after a failure
     ended_well.append(_sealed_lookup(stack, LOOKUPS["A VAT number that is valid"]))
+    ended_well.append(_query(stack, QUERY))
     return 0 if all(ended_well) else 1
 
 
 def policy_of(stack: Stack) -> Policy:
-    """Return what a relying party of this stack accepts: the soft NSM's measurements, the service, its manifest."""
+    """Return what a relying party of this stack accepts: the soft NSM's measurements, and what the manifest says."""
+    service = stack.manifest
+    plain = frozenset(upstream.host for upstream in service.upstreams if not upstream.tls)
     return Policy(
-        service=stack.manifest.name,
-        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=stack.manifest.digest),),
-        urls=("https://ec.europa.eu/taxation_customs/vies/*",),
-        methods=frozenset({"GET", "POST"}),
+        service=service.name,
+        releases=(Release(commit=NO_COMMIT, pcrs=IMAGE, manifest=service.digest),),
+        urls=tuple(f"http{'s' * upstream.tls}://{upstream.host}/*" for upstream in service.upstreams),
+        methods=frozenset(rule.method for upstream in service.upstreams for rule in upstream.rules),
+        tls=TlsDemands(plain_http_hosts=plain),
+        schemas={operation.schema.id: _schema(operation) for operation in service.operations},
+    )
+
+
+def _schema(operation: Declaration) -> Schema:
+    fields = operation.schema.fields
+    return schemas.parse(
+        operation.schema.id, [f"{each.name} {each.encoding}{'?' if each.optional else ''}" for each in fields]
     )
 
 
@@ -90,7 +111,7 @@ def sealed_client(stack: Stack) -> SealedClient:
 
 
 def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
-    """Verify a reply as a relying party does, but under the stack's test root and the soft NSM's measurements.
+    """Verify the reply to a fetch or a query as a relying party does, but under the stack's test root and measurements.
 
     Raises:
         VerificationError: the reply is not what the enclave said about this request.
@@ -100,7 +121,7 @@ def verify(stack: Stack, sent: bytes, received: bytes) -> VerifiedReply:
         policy=policy_of(stack),
         time=tytle_verifier.live(),
         root=root_of(stack),
-        request=tytle_verifier.load_request(sent),
+        request=decode_either(sent),
     )
 
 
@@ -127,6 +148,21 @@ def _sealed_lookup(stack: Stack, call: dict[str, Any]) -> bool:
         show.not_opened(exc)
         return False
     return True
+
+
+def _query(stack: Stack, query: dict[str, Any]) -> bool:
+    """Ask for the fact instead of the answer, print it and whether it verified; return that."""
+    show.heading("The fact, instead of the answer that it follows from")
+    show.queried(query)
+    sent = challenged(query)
+    answer = requests.post(f"{stack.url}/attest/query", data=sent, headers=JSON, timeout=60)
+    show.fact(answer.status_code, answer.json())
+    try:
+        show.last_word(verify(stack, sent, answer.content))
+    except VerificationError as exc:
+        show.refused(exc)
+        return False
+    return answer.json()["success"] is True
 
 
 def _lookup(stack: Stack, title: str, call: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
+from devstack.hmrc_trouble import as_ordered
 from devstack.upstream import Request, Response
 
 HOST = "api.service.hmrc.gov.uk"
@@ -56,6 +57,10 @@ COMPANIES: Mapping[str, Company] = {
     "948561936944": Company(  # postcode is optional in the service's source
         name="Sans Code Postal", address={"line1": "1 Rue Imaginaire", "countryCode": "FR"}
     ),
+    **{
+        f"00000090{digit}": Company(name="To Be Spoilt Ltd", address={"line1": "1 Nowhere Road", "countryCode": "GB"})
+        for digit in range(1, 10)
+    },
 }
 
 # status, code, message
@@ -76,12 +81,24 @@ THROTTLED: Problem = (
     "MESSAGE_THROTTLED_OUT",
     "The request for the API is throttled as you have exceeded your quota.",
 )
+BAD_SCOPE: Problem = (403, "INVALID_SCOPE", "Can not access the required resource. Ensure this token has all scopes.")
+BAD_TARGET: Problem = (400, "INVALID_REQUEST", "Invalid targetVrn - Vrn parameters should be 9 or 12 digits")
+
+PROBLEM_NUMBERS: Mapping[str, Problem] = {
+    "000000400": BAD_TARGET,
+    "000000401": BAD_CREDENTIALS,
+    "000000403": BAD_SCOPE,
+    "000000404": NO_RESOURCE,
+    "000000406": BAD_ACCEPT,
+    "000000429": THROTTLED,
+    "000000500": INTERNAL,
+}
 
 
 class Hmrc:
     """The stand-in as a handler: `Hmrc()(request)`; put it under `HOST` of an UpstreamServer.
 
-    `problems` makes target numbers fail (for 500 and 429); `token` is what version 2.0 accepts and what
+    `problems` makes target numbers fail that hmrc_trouble does not list; `token` is what version 2.0 accepts and what
     the token endpoint gives to `client` (id and secret). `clock` gives the processing date.
     """
 
@@ -96,7 +113,7 @@ class Hmrc:
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._companies = companies
-        self._problems = dict(problems or {})
+        self._problems = {**PROBLEM_NUMBERS, **(problems or {})}
         self._versions = versions
         self._token = token
         self._client = client
@@ -114,7 +131,7 @@ class Hmrc:
         numbers = [unquote(part) for part in request.path.removeprefix(LOOKUP).split("/")]
         if len(numbers) > 2:
             return _problem(NO_RESOURCE)
-        return self._lookup(*numbers)
+        return as_ordered(numbers[0], self._lookup(*numbers))
 
     def _platform_problem(self, request: Request) -> Problem | None:
         accept = request.headers.get("accept", "")

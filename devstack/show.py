@@ -66,7 +66,28 @@ def carried_back(http_status: int, data: bytes) -> None:
 def concluded(reply: VerifiedReply) -> None:
     """Print what was inside, and the verifier's last word on it."""
     _block("body", _pretty(reply.body.decode()))
+    last_word(reply)
+
+
+def last_word(reply: VerifiedReply) -> None:
+    """Print what the verifier says in the end."""
     print(f"  verified   {render.text(verdict.of_reply(reply)).splitlines()[-1]}")
+
+
+def queried(query: dict[str, Any]) -> None:
+    """Print the query that was sent to the parent."""
+    print(f"  asked      {query['operation']} of {query['service']}: {json.dumps(query['params'])}")
+
+
+def fact(http_status: int, reply: dict[str, Any]) -> None:
+    """Print the values that came, and the field elements for circuits."""
+    print(
+        f"  answer     HTTP {http_status} from the parent, status {reply.get('status', '-')} {reply.get('error', '')}"
+    )
+    _block("result", json.dumps(reply.get("result"), indent=2, ensure_ascii=False))
+    elements = base64.b64decode(reply.get("bn254", ""))
+    words = [elements[start : start + 32].hex() for start in range(0, len(elements), 32)]
+    _block("elements", "\n".join(words) or "none")
 
 
 def not_opened(error: NotOpened) -> None:

@@ -144,13 +144,20 @@ class Stack:
         self._start_parent()
 
     def _live_targets(self) -> dict[str, Endpoint]:
-        return {upstream.host: (upstream.host, 443) for upstream in self.manifest.upstreams}
+        return {upstream.host: (upstream.host, 443 if upstream.tls else 80) for upstream in self.manifest.upstreams}
 
     def _start_upstream(self) -> dict[str, Endpoint]:
+        """Serve the stand-ins: those without TLS in the manifest on a port of their own."""
         authority = Authority()
         (self.folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
-        server = self._cleanup.enter_context(UpstreamServer(self._handlers, authority=authority))
-        return dict.fromkeys(self._handlers, server.address)
+        plain = {upstream.host for upstream in self.manifest.upstreams if not upstream.tls}
+        targets: dict[str, Endpoint] = {}
+        for issuer in (authority, None):
+            handlers = {host: each for host, each in self._handlers.items() if (host in plain) == (issuer is None)}
+            if handlers:
+                server = self._cleanup.enter_context(UpstreamServer(handlers, authority=issuer))
+                targets |= dict.fromkeys(handlers, server.address)
+        return targets
 
     def _start_parent(self) -> None:
         application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r}"

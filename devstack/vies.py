@@ -7,6 +7,8 @@ ns2 since August 2022, dates with an offset, `---` for withheld values).
 Not found in any published text, and chosen here: the HTTP status of a SOAP fault (seen live: 200; SOAP
 1.1 section 6.2 demands 500; `fault_status` sets it), which member states compare trader data, the
 Content-Type of SOAP answers, and what an unreadable envelope gives today.
+
+Numbers that make it fail, or answer wrongly, are listed in vies_trouble.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from xml.etree import ElementTree
 from devstack import vies_json, vies_xml
 from devstack.upstream import Request, Response
 from devstack.vies_register import NOBODY, WITHHELD, Register, Verdict, ViesFault
+from devstack.vies_trouble import as_ordered
 
 HOST = "ec.europa.eu"
 BASE = "/taxation_customs/vies"
@@ -74,7 +77,8 @@ class Vies:
             return self._fault("env:Client", "Error reading XMLStreamReader.")  # as seen in 2018
         except ViesFault as fault:
             return self._fault("env:Server", fault.code)
-        return _xml(200, vies_xml.answer(operation, self._soap_fields(operation, query, verdict)))
+        answer = _xml(200, vies_xml.answer(operation, self._soap_fields(operation, query, verdict)))
+        return as_ordered(verdict.number, answer) if operation == "checkVat" else answer
 
     def _soap_fields(self, operation: str, query: Mapping[str, str], verdict: Verdict) -> list[tuple[str, str]]:
         today = self._clock().astimezone(dt.UTC).date().isoformat()
@@ -110,7 +114,7 @@ class Vies:
             verdict = self._register.check(query, test_service=test_service)
         except ViesFault as fault:
             return _json(vies_json.fault_answer(fault))  # swagger: 400 and 500; seen live: always 200
-        return _json(vies_json.check_answer(query, verdict, self._clock()))
+        return as_ordered(verdict.number, _json(vies_json.check_answer(query, verdict, self._clock())))
 
     def _rest_number(self, country: str, number: str, query: Mapping[str, str]) -> Response:
         asked = {

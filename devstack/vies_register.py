@@ -35,6 +35,9 @@ TEST_SERVICE: Mapping[str, str] = {
 }
 FAULTS = frozenset(TEST_SERVICE.values()) - {"VALID", "INVALID"}
 
+# The same for the real service of this stand-in: six zeros before the number of the test service, in any member state.
+FAULT_NUMBERS: Mapping[str, str] = {f"000000{short}": code for short, code in TEST_SERVICE.items() if code in FAULTS}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Company:
@@ -81,8 +84,8 @@ class Verdict:
 class Register:
     """All member states' registers behind one check.
 
-    `faults` makes numbers of the real service fail by name; the `unavailable` states answer
-    MS_UNAVAILABLE. Raises: ValueError for a fault that VIES does not have.
+    `faults` makes more numbers of the real service fail by name than `FAULT_NUMBERS` does; the `unavailable`
+    states answer MS_UNAVAILABLE. Raises: ValueError for a fault that VIES does not have.
     """
 
     def __init__(
@@ -117,7 +120,7 @@ class Register:
     def _registered(self, country: str, number: str) -> Company | None:
         if not _plausible(country, number):
             raise ViesFault("INVALID_INPUT")
-        if fault := self._faults.get((country, number)):
+        if fault := self._faults.get((country, number)) or FAULT_NUMBERS.get(number):
             raise ViesFault(fault)
         if country in self.unavailable:
             raise ViesFault("MS_UNAVAILABLE")

@@ -15,6 +15,7 @@ import certifi
 from devstack.nsm_pki import NsmPki
 from devstack.soft_nsm import SoftNsm
 from enclave_worker.__main__ import serve
+from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, Lifetime
 from enclave_worker.server import FrameServer
@@ -59,8 +60,15 @@ def main(arguments: list[str]) -> int:
 
     log = Log(policy.name)
     tls = client_context(roots.read_text(encoding="ascii"))
+    operations = HANDLERS.get(policy.name, ())
     worker = Worker(
-        manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, log=log, lifetime=_lifetime(options.key_seconds)
+        manifest=policy,
+        exchange=nsm.exchange,
+        dial=dial,
+        tls=tls,
+        operations=operations,
+        lifetime=_lifetime(options.key_seconds),
+        log=log,
     )
     path = socket_path(options.folder, policy.name)
     path.unlink(missing_ok=True)

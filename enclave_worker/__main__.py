@@ -13,6 +13,7 @@ from pathlib import Path
 import certifi
 
 from enclave_worker.boot import boot
+from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from enclave_worker.upstream.tls import client_context
@@ -38,6 +39,7 @@ def main() -> int:
             manifest=policy,
             exchange=device.exchange,
             report=report,
+            operations=HANDLERS.get(policy.name, ()),
             dial=dial_parent,
             tls=client_context(Path(certifi.where()).read_text(encoding="ascii")),
             log=log,

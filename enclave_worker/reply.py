@@ -51,8 +51,8 @@ def attested(
     allowed: Allowed, outcome: Answer | Failure, evidence: Evidence, *, most_bytes: int = MAX_FRAME_BYTES
 ) -> bytes:
     """Return the reply for a fetch, successful or not, with its evidence. It takes at most `most_bytes` (>= 11 MiB)."""
-    fields = _answer(outcome, "text") if isinstance(outcome, Answer) else _failure(outcome)
-    fields["attestation"] = _attestation(allowed, outcome, evidence)
+    fields = _answer(outcome, "text") if isinstance(outcome, Answer) else failed(outcome)
+    fields["attestation"] = attestation(allowed, body_of(outcome), evidence)
     reply = jsontext.dump(fields)
     if len(reply) > most_bytes and isinstance(outcome, Answer):
         # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
@@ -79,7 +79,8 @@ def _answer(answer: Answer, form: str) -> dict[str, Any]:
     }
 
 
-def _failure(failure: Failure) -> dict[str, Any]:
+def failed(failure: Failure) -> dict[str, Any]:
+    """Return the fields, without evidence, of the reply for a fetch that failed, or for the query that needed it."""
     return {
         "success": False,
         "status": 504 if failure.kind == "timeout" else 502,
@@ -99,11 +100,12 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return joined
 
 
-def _attestation(allowed: Allowed, outcome: Answer | Failure, evidence: Evidence) -> dict[str, Any]:
+def attestation(allowed: Allowed, body: bytes, evidence: Evidence) -> dict[str, Any]:
+    """Return a reply's `attestation`. `allowed` is the request that it shows, `body` what it hands out."""
     pcrs = evidence.attested.fields.pcrs
     return {
         "attestationId": evidence.attestation_id,
-        "responseHash": legacy.response_hash(body_of(outcome)),
+        "responseHash": legacy.response_hash(body),
         "requestHash": legacy.request_hash(allowed.url.text, allowed.method, _public_headers(allowed)),
         "apiEndpoint": allowed.url.endpoint,
         "apiMethod": allowed.method,

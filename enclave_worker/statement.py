@@ -5,11 +5,13 @@ reads one back. The hashes are those of RFC 9162, 2.1.1.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import cbor2
 
+from enclave_worker.handlers.operation import Values
 from enclave_worker.upstream.exchange import Answer, Failure
 from policy.headers import is_secret
 from policy.rules import Allowed
@@ -37,8 +39,22 @@ class Circumstances:
     challenge: bytes | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a query came to: `values`, and SHA-256 (32 bytes) of their field elements; or the `error` code alone."""
+
+    operation: str
+    schema: str
+    values: Values | None = None
+    fields: bytes | None = None
+    error: str | None = None
+
+
+Exchange = tuple[Allowed, Answer | Failure]
+
+
 def encode(
-    identity: Identity, circumstances: Circumstances, exchanges: list[tuple[Allowed, Answer | Failure]]
+    identity: Identity, circumstances: Circumstances, exchanges: Iterable[Exchange], result: Result | None = None
 ) -> bytes:
     """Return the statement's bytes. `exchanges` are the requests in the order they were made, with what came."""
     statement: dict[str, Any] = {
@@ -53,12 +69,18 @@ def encode(
     }
     if circumstances.challenge is not None:
         statement["challenge"] = circumstances.challenge
+    if result is not None:
+        statement["result"] = _result(result)
     return deterministic(statement)
 
 
-def user_data(leaf: bytes) -> bytes:
-    """Return what the NSM signs for a statement alone in its tree: the root is the leaf, the size 1."""
-    return deterministic({"profile": PROFILE, "root": leaf, "size": 1})
+def user_data(leaf: bytes, fields: bytes | None = None) -> bytes:
+    """Return what the NSM signs for a statement alone in its tree: the root is the leaf, the size 1.
+
+    `fields` repeats the digest of a result's field elements, for who wants these and not the statement.
+    """
+    more = {} if fields is None else {"fields": fields}
+    return deterministic({"profile": PROFILE, "root": leaf, "size": 1, **more})
 
 
 def leaf_hash(statement: bytes) -> bytes:
@@ -73,6 +95,13 @@ def deterministic(value: object) -> bytes:
     bytewise one, since a text's head encodes its length.
     """
     return cbor2.dumps(value, canonical=True)
+
+
+def _result(result: Result) -> dict[str, Any]:
+    said: dict[str, Any] = {"operation": result.operation, "schema": result.schema}
+    if result.error is not None:
+        return {**said, "error": result.error}
+    return {**said, "values": result.values, "fields": result.fields}
 
 
 def _exchange(allowed: Allowed, outcome: Answer | Failure) -> dict[str, Any]:

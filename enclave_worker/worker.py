@@ -9,15 +9,17 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from enclave_worker import reply
+from enclave_worker import catalogue, reply
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
 from enclave_worker.boot import Report
 from enclave_worker.fetch import Fetcher
+from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
 from enclave_worker.log import CallLog, Log
+from enclave_worker.query import Querier
 from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
 from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
@@ -26,18 +28,20 @@ from enclave_worker.statement import Identity
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.connection import Dial
 from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
+from enclave_worker.witness import Witness
 from nsm.client import Exchange
 from policy.manifest import Manifest
 from wire import messages
 from wire.errors import MessageError
 from wire.messages import CALL_FIELDS, Call, IdentityQuestion, Ping
+from wire.queries import QUERY_FIELDS, Query
 from wire.sealed import SealedCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How much one worker takes on at once: `fetches`, a thread each, `attestations`, places at the NSM, `identities`,
-    how many of these may be for the asking, and `replays`, the sealed requests that it remembers.
+    """How much one worker takes on at once: `fetches` and queries, a thread each, `attestations`, places at the NSM,
+    `identities`, how many of these may be for the asking, and `replays`, the sealed requests that it remembers.
     """
 
     fetches: int = 64
@@ -47,6 +51,7 @@ class Capacity:
 
 
 DEFAULT_CAPACITY = Capacity()
+KNOWN_FIELDS = CALL_FIELDS | QUERY_FIELDS  # what a log may name; other names are the caller's words
 
 
 def unix_milliseconds() -> int:
@@ -55,18 +60,22 @@ def unix_milliseconds() -> int:
 
 
 class Worker:
-    """Answers calls, sealed or not, pings and questions for its identity. Safe to use from many threads.
+    """Answers calls and queries, sealed or not, pings and questions for its identity. Safe to use from many threads.
 
-    `report` is what `boot.boot` found; outside an enclave there is none.
+    `operations` are the handlers of the service, `report` is what `boot.boot` found; outside an enclave there is none.
+
+    Raises:
+        CatalogueError: the manifest declares an operation that no handler runs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  whatever a worker trusts is said in one place
         self,
         *,
         manifest: Manifest,
         exchange: Exchange,
         dial: Dial,
         tls: ssl.SSLContext,
+        operations: Iterable[Operation] = (),
         phases: Phases = DEFAULT_PHASES,
         report: Report = (),
         capacity: Capacity = DEFAULT_CAPACITY,
@@ -74,6 +83,7 @@ class Worker:
         clock_ms: Callable[[], int] = unix_milliseconds,
         log: Log | None = None,
     ) -> None:
+        offers = catalogue.bind(manifest.operations, operations)  # before anything is started
         self._log = log or Log(manifest.name)
         self._slots = threading.BoundedSemaphore(capacity.fetches)
         self._identities = threading.BoundedSemaphore(capacity.identities)
@@ -87,14 +97,17 @@ class Worker:
         )
         self._attestor = Attestor(exchange, places=capacity.attestations)
         self._client = Client(dial=dial, tls=tls, phases=phases)
+        witness = Witness(identity=self._identity, clock_ms=clock_ms, sequence=itertools.count())
         self._fetcher = Fetcher(
+            manifest=manifest, client=self._client, attestor=self._attestor, witness=witness, log=self._log
+        )
+        self._querier = Querier(
             manifest=manifest,
-            identity=self._identity,
+            offers=offers,
             client=self._client,
             attestor=self._attestor,
-            clock_ms=clock_ms,
+            witness=witness,
             log=self._log,
-            sequence=itertools.count(),
         )
 
     def answer(self, payload: bytes) -> bytes:
@@ -102,7 +115,7 @@ class Worker:
         try:
             request = messages.decode_request(payload)
         except MessageError as exc:
-            self._log.event("bad message", field=exc.field if exc.field in CALL_FIELDS else "")
+            self._log.event("bad message", field=exc.field if exc.field in KNOWN_FIELDS else "")
             return reply.refusal(400, str(exc))
         match request:
             case Ping():
@@ -112,8 +125,8 @@ class Worker:
                 return self._show_identity(request.challenge)
             case SealedCall():
                 return self._answer_sealed(request)
-            case Call():
-                return self._fetch(request, sealed=False)
+            case Call() | Query():
+                return self._work(request, sealed=False)
 
     def _show_identity(self, challenge: bytes | None) -> bytes:
         if not self._identities.acquire(blocking=False):
@@ -140,18 +153,20 @@ class Worker:
     def _answer_opened(self, opened: Opened, timeout_ms: int | None) -> bytes:
         """Answer what was inside, within the time of whoever carries it."""
         try:
-            call = messages.read_call(opened.request)
+            request = messages.read_question(opened.request)
         except MessageError as exc:
             self._log.event("bad message", sealed=True)  # which field is the caller's affair
             return reply.refusal(400, str(exc))
-        limits = [limit for limit in (call.timeout_ms, timeout_ms) if limit is not None]
-        return self._fetch(replace(call, timeout_ms=min(limits, default=None)), sealed=True)
+        limits = [limit for limit in (request.timeout_ms, timeout_ms) if limit is not None]
+        return self._work(replace(request, timeout_ms=min(limits, default=None)), sealed=True)
 
-    def _fetch(self, request: Call, *, sealed: bool) -> bytes:
+    def _work(self, request: Call | Query, *, sealed: bool) -> bytes:
         if not self._slots.acquire(blocking=False):
             CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
+            if isinstance(request, Query):
+                return self._querier.answer(request, sealed=sealed)
             return self._fetcher.answer(request, sealed=sealed)
         finally:
             self._slots.release()

@@ -52,6 +52,7 @@ ADVICE = {
     "query.repeated": "Send each query key once.",
     "query.missing": "Send the query keys that the manifest requires for this path.",
     "header.not-allowed": "Send only headers that the manifest lists for this path.",
+    "calls.too-many": "The operation makes more calls than its manifest declares: correct one of the two.",
     "sealed.required": "Seal the request to the enclave's key. Revoke the credential: it has travelled in clear.",
     "media-type.malformed": "Write type/subtype, with charset=utf-8 or no parameter.",
     "media-type.missing": "Send a Content-Type header with the body.",

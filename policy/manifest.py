@@ -14,8 +14,10 @@ from hashlib import sha256
 from itertools import combinations
 from typing import TypeVar
 
+from policy import operations
 from policy.errors import ManifestError, PolicyError
 from policy.headers import check_method, check_name, media_type
+from policy.operations import Declaration
 from policy.paths import PathPattern, parse_pattern, parse_query_key
 from policy.tables import Table
 from policy.url import check_host
@@ -83,6 +85,7 @@ class Manifest:
     ecr_tag: str
     pcr0_parameter: str
     upstreams: tuple[Upstream, ...]
+    operations: tuple[Declaration, ...]
     digest: bytes
 
 
@@ -93,7 +96,7 @@ def load(data: bytes) -> Manifest:
         ManifestError: not TOML, unknown or missing keys, wrong types, values out of range, duplicates.
     """
     top = Table(at="", entries=_parse_toml(data))
-    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "upstreams")
+    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "upstreams", "operations")
     name = _name(top)
     upstreams = tuple(_upstream(table) for table in top.tables("upstreams"))
     _check_distinct("upstreams", "host", [upstream.host for upstream in upstreams])
@@ -105,6 +108,10 @@ def load(data: bytes) -> Manifest:
         ecr_tag=_ecr_tag(top),
         pcr0_parameter=_pcr0_parameter(top, name),
         upstreams=upstreams,
+        operations=operations.read(
+            top.tables("operations") if "operations" in top.entries else (),
+            hosts=frozenset(upstream.host for upstream in upstreams),
+        ),
         digest=sha256(data).digest(),
     )
 

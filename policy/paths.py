@@ -9,9 +9,13 @@ Matching compares the raw path: nothing is decoded, no slash is forgiven, there 
 cost is linear in the path. No class holds "%", "/", ";" or ".", so a variable matches neither an escape nor a dot
 segment nor a path parameter.
 
-A query key is `key` (present without "=": `?wsdl`) or `key=` (present with a value, possibly empty).
+A query key is `key` (present without "=": `?wsdl`) or `key=` (present with a value, possibly empty). It may end in
+brackets, as forms nest and repeat: `created[gte]=`, `expand[0]=`, `expand[]=`. Only a key that ends in `[]` may occur
+more than once. A bracket in a URL is always written `%5B` or `%5D` (RFC 3986), and those two escapes are the only ones
+that a key may have.
 """
 
+import re
 import string
 from dataclasses import dataclass
 
@@ -21,11 +25,15 @@ from policy.url import UNRESERVED
 MAX_PATTERN_BYTES = 512  # ours: the longest published path of our upstreams has 77
 MAX_VARIABLE_LENGTH = 64  # ours: a SHA-256 in hexadecimal, the longest identifier in a path we know of
 
+_BRACKETS = re.compile(r"(?:\[[A-Za-z0-9_]*\])*")  # after the name of a query key
+_ESCAPED_BRACKETS = {"%5B": "[", "%5b": "[", "%5D": "]", "%5d": "]"}
+
 _ALPHANUMERIC = string.ascii_letters + string.digits
 CLASSES = {
     "digits": frozenset(string.digits),
     "upper": frozenset(string.ascii_uppercase),
     "alnum": frozenset(_ALPHANUMERIC),
+    "id": frozenset(_ALPHANUMERIC + "_-"),  # Stripe's object ids (ch_3Ln3fO2eZvKYlo2C1kqP3AMr) and UUIDs
     # The VIES WSDL types a number as [0-9A-Za-z\+\*\.]{2,12}; old Irish numbers have a "+" or "*" in second place.
     # No member state's format has a dot, and a dot in a path is better not variable.
     "vat": frozenset(_ALPHANUMERIC + "+*"),
@@ -84,22 +92,23 @@ def parse_pattern(text: str) -> PathPattern:
 
 
 def parse_query_key(text: str) -> str:
-    """Return `text` if it is a query key, `key` or `key=`, of unreserved characters.
+    """Return `text` if it is a query key: unreserved characters, then brackets if any, then `=` if a value follows.
 
     Raises:
         PatternError: anything else.
     """
-    key = text.removesuffix("=")
-    if not key or not UNRESERVED.issuperset(key):
-        raise PatternError("a query key is letters, digits and -._~, followed by = if a value follows")
+    name, bracket, rest = text.removesuffix("=").partition("[")
+    if not name or not UNRESERVED.issuperset(name) or not _BRACKETS.fullmatch(bracket + rest):
+        raise PatternError("a query key is letters, digits and -._~, then [...] if any, then = if a value follows")
     return text
 
 
 def check_query(query: str | None, required: frozenset[str], optional: frozenset[str]) -> None:
     """Return if `query`, as `url.parse` returns it, has each required key, and besides at most the optional ones, once.
 
-    Keys are compared raw, so an escaped spelling of a listed key is not that key. Values are free within the query
-    grammar of RFC 3986, but for ";", which some servers read as another "&".
+    Keys are compared raw but for brackets, so another escaped spelling of a listed key is not that key. A key that ends
+    in `[]` may occur more than once. Values are free within the query grammar of RFC 3986, but for ";", which some
+    servers read as another "&".
 
     Raises:
         NotAllowed: otherwise. The message counts parameters and does not repeat them.
@@ -108,7 +117,8 @@ def check_query(query: str | None, required: frozenset[str], optional: frozenset
     for number, key in enumerate(keys, start=1):
         if key not in required | optional:
             raise NotAllowed("query.not-allowed", f"query parameter {number} is not in the list for this path")
-    if len(keys) != len({key.removesuffix("=") for key in keys}):
+    single = [key.removesuffix("=") for key in keys if not key.endswith("[]=")]
+    if len(single) != len(set(single)):
         raise NotAllowed("query.repeated", "a query parameter occurs twice")
     if missing := sorted(required.difference(keys)):
         raise NotAllowed("query.missing", f"the query has no {', '.join(missing)}")
@@ -118,6 +128,8 @@ def _query_key(part: str) -> str:
     key, equals, _ = part.partition("=")
     if not key or ";" in part:
         raise NotAllowed("query.malformed", "the query has a parameter without a name, or a ';'")
+    for escape, bracket in _ESCAPED_BRACKETS.items():
+        key = key.replace(escape, bracket)
     return key + equals
 
 

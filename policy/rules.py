@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from policy.errors import NotAllowed
 from policy.headers import Header, check_headers, check_method, is_secret, media_type
 from policy.manifest import Manifest, Rule, Upstream
+from policy.operations import Declaration
 from policy.paths import check_query
 from policy.url import Url, parse
 
@@ -74,6 +75,17 @@ def check_sealed(upstream: Upstream, headers: tuple[Header, ...], *, sealed: boo
             raise NotAllowed(
                 "sealed.required", f"{header.key} for {upstream.host} is accepted in a sealed request only"
             )
+
+
+def check_operation_sealed(manifest: Manifest, operation: Declaration, *, sealed: bool) -> None:
+    """Check that no query came in clear whose calls may carry a credential that is wanted sealed.
+
+    Raises:
+        NotAllowed: one did. What its parameters held should be revoked.
+    """
+    wanted = {upstream.host for upstream in manifest.upstreams if upstream.sealed_required}
+    if not sealed and wanted & operation.hosts:
+        raise NotAllowed("sealed.required", f"{operation.name} is answered in a sealed request only")
 
 
 def _check_body_type(body: object) -> bytes:

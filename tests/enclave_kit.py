@@ -15,6 +15,7 @@ import cbor2
 from devstack.soft_nsm import SoftNsm
 from devstack.tls_pki import Authority
 from devstack.upstream import Request, Response, UpstreamServer
+from enclave_worker.handlers.operation import Operation
 from enclave_worker.log import Log
 from enclave_worker.sealed.keys import Lifetime
 from enclave_worker.upstream.phases import Phases
@@ -88,7 +89,13 @@ class Enclave:
 
     def fetch(self, path: str = "/hello", **fields: Any) -> dict[str, Any]:
         call = {"id": "r1", "url": f"https://{HOST}{path}", "method": "GET", "headers": {}, **fields}
-        reply: dict[str, Any] = json.loads(self.worker.answer(json.dumps(call).encode()))
+        return self.ask(call)
+
+    def query(self, operation: str, params: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return self.ask({"id": "q1", "service": "test", "operation": operation, "params": params, **fields})
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self.worker.answer(json.dumps(message).encode()))
         return reply
 
 
@@ -102,6 +109,8 @@ def enclave(
     dial: Callable[[Upstream, float], socket.socket] | None = None,
     lifetime: Lifetime | None = None,
     clock_ms: Callable[[], int] = unix_milliseconds,
+    toml: bytes = MANIFEST,
+    operations: tuple[Operation, ...] = (),
 ) -> Iterator[Enclave]:
     authority = Authority()
     module = nsm or SoftNsm()
@@ -115,7 +124,8 @@ def enclave(
                 raise PeerLost("down", delivered=False) from exc
 
         worker = Worker(
-            manifest=manifest.load(MANIFEST),
+            manifest=manifest.load(toml),
+            operations=operations,
             exchange=module.exchange,
             dial=dial or direct,
             tls=client_context(authority.roots_pem),

@@ -18,10 +18,13 @@ def test_an_empty_environment_gives_the_manifests_addresses_and_the_defaults() -
     assert (config.connections, config.timeout_ms) == (64, 30_000)
 
 
-def test_every_service_of_the_folder_is_served_in_the_order_of_its_file_name() -> None:
-    assert [manifest.name for manifest in from_environment({}).manifests] == sorted(
+def test_every_service_of_the_folder_is_served_in_the_order_of_the_cids() -> None:
+    served = from_environment({}).manifests
+    assert {manifest.name for manifest in served} == {
         path.stem for path in SERVICES.glob("*.toml") if not path.name.endswith(".pcrs.toml")
-    )
+    }
+    assert [manifest.cid for manifest in served][:2] == [16, 17]
+    assert list(served) == sorted(served, key=lambda manifest: manifest.cid)
 
 
 def test_the_measurements_of_releases_beside_the_manifests_are_no_services(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_an_address_given_by_name_is_used_instead_of_the_manifest_s(tmp_path: Pa
 def test_the_application_is_built_from_the_process_s_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIES_CID", "99")
     routes = json_of(create_app().test_client().get("/routes"))["routes"]
-    assert routes[0]["cid"] == 99
+    assert [route["cid"] for route in routes if "ec.europa.eu" in route["hosts"]] == [99]
 
 
 def test_the_application_does_not_start_with_a_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:

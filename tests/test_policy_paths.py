@@ -27,6 +27,8 @@ def reason_against(query: str | None, required: frozenset[str] = NONE, optional:
         ("/{n:digits:9|12}", "/123456789012"),
         ("/a/{n:upper:2}/b/{m:vat:2-12}", "/a/IE/b/8+49289G"),
         ("/{n:alnum:1}", "/z"),
+        ("/{n:id:27}", "/ch_3Ln3fO2eZvKYlo2C1kqP3AMr"),
+        ("/{n:id:36}", "/a1b2c3d4-e5f6-7890-abcd-ef1234567890"),
     ],
 )
 def test_a_pattern_matches_its_paths(pattern: str, path: str) -> None:
@@ -56,6 +58,9 @@ def test_a_pattern_matches_its_paths(pattern: str, path: str) -> None:
         ("/{n:upper:2}", "/pt"),
         ("/{n:alnum:2}", "/.."),
         ("/{n:alnum:1}", "/\u00e9"),
+        ("/{n:id:2}", "/.."),
+        ("/{n:id:1-9}", "/a.b"),
+        ("/{n:id:1-9}", "/a%5Fb"),
         ("/{n:vat:2-12}", "/1.2"),
         ("/{n:vat:2-12}", "/a-b"),
         ("/{n:digits:1}", "/1\n"),
@@ -142,12 +147,33 @@ def test_two_patterns_overlap_when_a_path_fits_both(one: str, other: str, expect
     assert parse_pattern(other).overlaps(parse_pattern(one)) is expected
 
 
-@pytest.mark.parametrize("key", ["wsdl", "page=", "a-b_c.d~1="])
+@pytest.mark.parametrize("key", ["wsdl", "page=", "a-b_c.d~1=", "a[]=", "a[0]=", "created[gte]=", "a[b][c]="])
 def test_a_query_key_is_bare_or_ends_with_an_equals_sign(key: str) -> None:
     assert parse_query_key(key) == key
 
 
-@pytest.mark.parametrize("key", ["", "=", "a==", "a=b", "a&b", "a b", "a%20", "\u00e9", "a;", "a[]="])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "=",
+        "a==",
+        "a=b",
+        "a&b",
+        "a b",
+        "a%20",
+        "\u00e9",
+        "a;",
+        "[a]=",
+        "a[=",
+        "a]=",
+        "a[b",
+        "a[b]c=",
+        "a[[b]]=",
+        "a[-]=",
+        "a%5B%5D=",
+    ],
+)
 def test_another_text_is_no_query_key(key: str) -> None:
     with pytest.raises(PatternError):
         parse_query_key(key)
@@ -184,6 +210,33 @@ def test_listed_keys_are_accepted_in_any_order_with_any_value_of_the_grammar() -
 )
 def test_another_query_is_refused(query: str | None, reason: str) -> None:
     assert reason_against(query, frozenset({"a="}), frozenset({"b=", "wsdl"})) == reason
+
+
+BRACKETS = frozenset({"created[gte]=", "expand[]=", "expand[0]="})
+
+
+@pytest.mark.parametrize(
+    "query", ["created%5Bgte%5D=1", "created%5bgte%5d=1&expand%5B%5D=a&expand%5B%5D=b", "expand%5B0%5D=a"]
+)
+def test_brackets_of_a_key_are_written_as_escapes_and_a_list_may_repeat(query: str) -> None:
+    check_query(query, NONE, BRACKETS)
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("created%5Bgte%5D=1&created%5bgte%5d=2", "query.repeated"),
+        ("expand%5B0%5D=a&expand%5B0%5D=b", "query.repeated"),
+        ("created%5Blte%5D=1", "query.not-allowed"),
+        ("created=1", "query.not-allowed"),
+        ("expand=a", "query.not-allowed"),
+        ("expand%5B%5D", "query.not-allowed"),
+        ("created%255Bgte%255D=1", "query.not-allowed"),
+        ("c%72eated%5Bgte%5D=1", "query.not-allowed"),
+    ],
+)
+def test_another_key_with_brackets_is_refused(query: str, reason: str) -> None:
+    assert reason_against(query, NONE, BRACKETS) == reason
 
 
 def test_a_bare_key_and_the_same_key_with_a_value_are_the_same_key_twice() -> None:

@@ -51,7 +51,7 @@ def test_make_run_shows_a_valid_an_invalid_and_a_refused_lookup(
     assert commands.run(running_stack) == 0
     shown = capsys.readouterr().out
     assert shown.count("  PCR0 ") == 2
-    assert shown.count("TEST PKI ONLY") == 3  # twice in ten steps, and the last word on the sealed one
+    assert shown.count("TEST PKI ONLY") == 4  # twice in ten steps, and the last words on the sealed one and the fact
     assert all(shown.count(f"    {step} ok  ") == 2 for step in range(10))
     assert '"valid": true' in shown
     assert '"valid": false' in shown

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import verifier_kit as kit
+import verifier_queries as queries
 from hypothesis import given
 from hypothesis import strategies as st
 from verifier_cases import NOW, RELEASE, REQUEST, ROOT, policy, refused, verify
@@ -91,7 +92,14 @@ REPLIES: list[tuple[str, Hook]] = [
     *(("missing key", drop(key)) for key in ("success", "status", "headers", "rawBody")),
     *(("missing key", drop("attestation", key)) for key in ("responseHash", "nsmDocument", "nonce", "mode", "pcrs")),
     ("missing key", drop("attestation", "pcrs", "pcr2")),
-    ("unknown key", put("bn254", value="x")),
+    ("unknown key", put("bn255", value="x")),
+    ("bn254", put("bn254", value=1)),
+    ("bn254Headers", put("bn254Headers", value={"x-vies-name": None})),
+    ("code", put("code", value=7)),
+    ("result", put("result", value=[])),
+    ("result", put("result", value={"a": 1.5})),
+    ("result", put("result", value={"a": {}})),
+    ("bn254Hash", put("attestation", "bn254Hash", value=None)),
     ("unknown key", put("attestation", "verified", value=True)),
     ("unknown key", put("attestation", "pcrs", "pcr3", value="")),
     ("success", put("success", value=1)),
@@ -203,13 +211,10 @@ def test_step_7_wants_the_trees_size_and_the_leafs_place() -> None:
 
 
 def test_step_7_compares_fields_with_the_statements_result() -> None:
-    result = {"operation": "o", "schema": "s", "fields": b"f" * 32, "values": {"valid": True}}
-    with_result = put("result", value=result)
-    verify(kit.reply(on_statement=with_result))
-    same, other = put("fields", value=b"f" * 32), put("fields", value=b"g" * 32)
-    report = verify(kit.reply(on_statement=with_result, on_user_data=same)).report
-    assert any("result.fields" in line for line in report.not_checked)
-    refused(7, "user_data.fields", verify, kit.reply(on_statement=with_result, on_user_data=other))
+    same, other = put("fields", value=queries.FIELDS), put("fields", value=b"g" * 32)
+    verify(queries.reply(on_user_data=same), request=None)
+    refused(7, "user_data.fields", verify, queries.reply(on_user_data=other), request=None)
+    refused(7, "user_data.fields", verify, queries.unanswered(on_user_data=same), request=None)
     refused(7, "user_data.fields", verify, kit.reply(on_user_data=same))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from verifier_cases import refused
 from verifier_kit import cbor
 
-from tytle_verifier import BindingError, Failure, Response, statement
+from tytle_verifier import BindingError, Failure, NoResult, Response, Result, statement
 from tytle_verifier.inclusion import MAX_TREE_SIZE, Inclusion, leaf_hash, node_hash, root_of
 
 LEAVES = [leaf_hash(bytes([n])) for n in range(40)]
@@ -88,10 +88,16 @@ def test_a_failure_is_read() -> None:
 def test_a_result_is_read_and_frozen() -> None:
     result = {"operation": "o", "schema": "s", "fields": bytes(32), "values": {"a": [1, {"b": None}]}}
     read = statement.decode(cbor({**kit.statement(), "result": result})).result
-    assert read is not None
+    assert isinstance(read, Result)
     assert read.values["a"] == (1, {"b": None})
     with pytest.raises(TypeError):
         read.values["a"] = 1  # type: ignore[index]
+
+
+def test_that_there_is_no_result_is_read() -> None:
+    result = {"operation": "o", "schema": "s", "error": "upstream-fault"}
+    read = statement.decode(cbor({**kit.statement(), "result": result})).result
+    assert read == NoResult(operation="o", schema="s", error="upstream-fault")
 
 
 def whole() -> dict[str, Any]:
@@ -162,6 +168,7 @@ LIMITS: list[tuple[str, Place, Any]] = [
     ("length", PLACES["response body"], {"length": -1}),
     ("spki", PLACES["upstream"], {"spki": bytes(20)}),
     ("values", PLACES["result"], {"values": {1: 2}}),
+    ("either", PLACES["result"], {"error": "upstream-fault"}),
 ]
 
 

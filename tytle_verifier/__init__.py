@@ -13,6 +13,7 @@ The specification is VERIFICATION.md; steps have the same numbers there, in `ver
 
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
+from tytle_verifier.derive import Derived, derive
 from tytle_verifier.document import Document, Rules
 from tytle_verifier.errors import (
     AttestedFailure,
@@ -20,6 +21,7 @@ from tytle_verifier.errors import (
     ChainError,
     CoseError,
     DebugModeError,
+    DerivationError,
     DocumentError,
     IdentityBusy,
     InputError,
@@ -39,14 +41,16 @@ from tytle_verifier.errors import (
 from tytle_verifier.policy import Policy, Release, TlsDemands
 from tytle_verifier.policy_file import load as load_policy
 from tytle_verifier.report import Report, Step
-from tytle_verifier.request import Request
+from tytle_verifier.request import Query, Request
 from tytle_verifier.request import decode as load_request
+from tytle_verifier.request import decode_query as load_query
 from tytle_verifier.roots import AWS_ROOT, AwsRoot, Root, TestPkiRoot
 from tytle_verifier.sealed import SealedCall, SealedClient, VerifiedIdentity, verify_identity
 from tytle_verifier.statement import (
     Digest,
     Exchange,
     Failure,
+    NoResult,
     Response,
     Result,
     SentRequest,
@@ -66,6 +70,8 @@ __all__ = [
     "ChainError",
     "CoseError",
     "DebugModeError",
+    "DerivationError",
+    "Derived",
     "Digest",
     "Document",
     "DocumentError",
@@ -77,10 +83,12 @@ __all__ = [
     "LinkCache",
     "Live",
     "MeasurementError",
+    "NoResult",
     "NotAttested",
     "NotOpened",
     "Policy",
     "PolicyError",
+    "Query",
     "Release",
     "Report",
     "Request",
@@ -107,8 +115,10 @@ __all__ = [
     "VerifiedIdentity",
     "VerifiedReply",
     "VerifierError",
+    "derive",
     "live",
     "load_policy",
+    "load_query",
     "load_request",
     "verify_document",
     "verify_identity",

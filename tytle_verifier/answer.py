@@ -9,11 +9,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from tytle_verifier import url
+from tytle_verifier import results, url
 from tytle_verifier.errors import PolicyError, StatementError, shown
 from tytle_verifier.policy import Policy, Release, TlsDemands
 from tytle_verifier.reply import Reply
-from tytle_verifier.request import Request
+from tytle_verifier.request import Query, Request
 from tytle_verifier.statement import Digest, Exchange, Failure, Response, Statement, Upstream
 
 FAILURE_STATUS: Final = {"timeout": 504}  # RFC 9110 15.6.5; a gateway's answers for its upstream
@@ -31,14 +31,17 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What the caller holds: its request, a response body, the challenge it sent; None where it holds none."""
+    """What the caller holds: its request, a response body, the challenge it sent; None where it holds none.
 
-    request: Request | None
+    Of a query, the body is that of the last upstream call.
+    """
+
+    request: Request | Query | None
     body: bytes | None
     challenge: bytes | None
 
 
-def expected_challenge(policy: Policy, request: Request | None) -> bytes | None:
+def expected_challenge(policy: Policy, request: Request | Query | None) -> bytes | None:
     """Return the challenge that request or policy expect. Raises: PolicyError where they expect different ones."""
     asked = request.challenge if request else None
     if asked is not None and policy.challenge is not None and asked != policy.challenge:
@@ -107,15 +110,39 @@ def _check_tls(target: url.Url, upstream: Upstream, demands: TlsDemands) -> str:
 
 
 def check_request(statement: Statement, held: Held) -> tuple[str, ...]:
-    """Compare id, method, URL, headers in order, and body with what the caller asked. Raises: StatementError.
+    """Compare what the caller asked with what the enclave says it was asked. Raises: StatementError."""
+    asked = held.request
+    if asked is None:
+        return ()
+    if asked.id is not None and statement.id != asked.id:
+        raise StatementError("request id", got=statement.id, expected=asked.id)
+    return (_check_query(statement, asked) if isinstance(asked, Query) else _check_fetch(statement, asked),)
+
+
+def _check_query(statement: Statement, asked: Query) -> str:
+    """Compare service, operation and schema. What became of the parameters is NOT compared."""
+    if statement.service != asked.service:
+        raise StatementError("service asked", got=statement.service, expected=asked.service)
+    result = statement.result
+    if result is None:
+        if isinstance(statement.answer.outcome, Response):
+            raise StatementError("result", got="none", expected=f"one of {asked.operation}")
+        return "a query whose last call failed"
+    if result.operation != asked.operation:
+        raise StatementError("operation", got=result.operation, expected=asked.operation)
+    if asked.schema is not None and result.schema != asked.schema:
+        raise StatementError("schema", got=result.schema, expected=asked.schema)
+    return f"operation {shown(result.operation)} as asked"
+
+
+def _check_fetch(statement: Statement, asked: Request) -> str:
+    """Compare method, URL, headers in order, and body.
 
     The value of a withheld header is NOT compared, only that it was sent.
     """
-    if held.request is None:
-        return ()
-    sent, asked = statement.answer.request, held.request
-    if asked.id is not None and statement.id != asked.id:
-        raise StatementError("request id", got=statement.id, expected=asked.id)
+    if statement.result is not None:
+        raise StatementError("a query's result", got=statement.result.operation, expected="the answer to a fetch")
+    sent = statement.answer.request
     if (sent.method, sent.url) != (asked.method, asked.url):
         got, expected = _without_query(sent.method, sent.url), _without_query(asked.method, asked.url)
         where = "request line" if got != expected else "request line: the query"
@@ -128,7 +155,7 @@ def check_request(statement: Statement, held: Held) -> tuple[str, ...]:
             got, expected = _withheld(value), _withheld(wanted.encode("latin-1", "replace"))
             raise StatementError(f"request header {shown(name)}", got=got, expected=expected)
     check_digest("request body", asked.body, sent.body)
-    return (f"request as asked: {len(names)} headers, body of {sent.body.length} bytes",)
+    return f"request as asked: {len(names)} headers, body of {sent.body.length} bytes"
 
 
 def _without_query(method: str, url: str) -> str:
@@ -142,8 +169,19 @@ def _withheld(value: bytes) -> str:
     return f"{len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()[:16]}..."
 
 
-def check_shown(reply: Reply, exchange: Exchange) -> str:
-    """Compare the reply's success, status, headers and body with the exchange it shows. Raises: StatementError."""
+def check_shown(statement: Statement, reply: Reply, policy: Policy) -> tuple[str, ...]:
+    """Compare what the reply shows with the result, or where there is none with the last exchange.
+
+    Raises: StatementError.
+    """
+    if statement.result is not None:
+        return results.check(statement, reply, policy.schemas)
+    results.check_none(reply)
+    return (_check_exchange_shown(reply, statement.answer),)
+
+
+def _check_exchange_shown(reply: Reply, exchange: Exchange) -> str:
+    """Compare success, status, headers and body."""
     outcome = exchange.outcome
     answered = isinstance(outcome, Response)
     if reply.success is not answered:
@@ -203,6 +241,7 @@ def unchecked(statement: Statement, reply: Reply, accepted: Accepted, held: Held
     lines = {
         "challenge: whether this answer was made for this caller, and only once": held.challenge is None,
         "what was asked: no request given": held.request is None,
+        "the query's parameters: the enclave's code turned them into its calls": isinstance(held.request, Query),
         "manifest digest: the release pins none": accepted.release.manifest is None,
         "URL: the policy lists none": not policy.urls,
         "method: the policy lists none": not policy.methods,
@@ -210,6 +249,7 @@ def unchecked(statement: Statement, reply: Reply, accepted: Accepted, held: Held
         f"values of withheld headers: {', '.join(withheld)}": bool(withheld),
         "boot and seq: whether other statements were held back": True,
         "the courier's error text": reply.error is not None,
+        **results.unchecked(statement, policy.schemas),
         "whether the upstream told the truth": True,
     }
     return tuple(line for line, applies in lines.items() if applies)

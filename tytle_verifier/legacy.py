@@ -14,7 +14,7 @@ from tytle_verifier import url
 from tytle_verifier.document import Document
 from tytle_verifier.errors import LegacyError
 from tytle_verifier.reply import Reply
-from tytle_verifier.statement import SentRequest, Statement
+from tytle_verifier.statement import Result, SentRequest, Statement
 
 _ATTESTATION_ID = re.compile(r"enc-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -55,6 +55,9 @@ def check(reply: Reply, statement: Statement, document: Document) -> tuple[str, 
     _same("requestHash", given.request_hash, request_hash(sent))
     _same("apiEndpoint", given.endpoint, endpoint)
     _same("apiMethod", given.method, sent.method)
+    _same(
+        "bn254Hash", given.bn254_hash, statement.result.fields.hex() if isinstance(statement.result, Result) else None
+    )
     _same("timestamp", given.timestamp, seconds)
     if not _ATTESTATION_ID.fullmatch(given.id):
         raise LegacyError("attestationId", got=given.id, expected="enc- and a UUID of version 4")
@@ -67,9 +70,14 @@ def check(reply: Reply, statement: Statement, document: Document) -> tuple[str, 
     return "responseHash, requestHash, apiEndpoint, apiMethod, timestamp", bound, "pcrs echo"
 
 
-def _same(name: str, got: str | int | None, expected: str | int) -> None:
+def _elements_hash(statement: Statement) -> str | None:
+    return statement.result.fields.hex() if isinstance(statement.result, Result) else None
+
+
+def _same(name: str, got: str | int | None, expected: str | int | None) -> None:
     if got != expected:
-        raise LegacyError(name, got="null" if got is None else got, expected=expected)
+        named = ("null" if value is None else value for value in (got, expected))
+        raise LegacyError(name, got=next(named), expected=next(named))
 
 
 def _check_pcrs(given: tuple[str, str, str], signed: Mapping[int, bytes]) -> None:

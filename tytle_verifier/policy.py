@@ -16,6 +16,7 @@ from typing import Final
 from tytle_verifier.document import MAX_PCRS, PCR_BYTES, Document
 from tytle_verifier.errors import DebugModeError, MeasurementError, PolicyError
 from tytle_verifier.request import check_challenge
+from tytle_verifier.schemas import SCHEMAS, Schema
 
 REQUIRED_PCRS: Final = (0, 1, 2)  # the image; its kernel and boot ramdisk; the application
 SEALING: Final = frozenset({"optional", "required"})
@@ -91,6 +92,7 @@ class Policy:
     on the release (3: role, 4: instance, 8: signer). `urls`: exact URLs, or prefixes ending in `*` that reach beyond
     the host; empty is not checked. `methods`: upper case; empty is not checked. `challenge`: the 16..64 bytes this
     caller sent; `require_challenge` refuses an answer without a compared challenge. `max_age`: tightens `Live`.
+    `schemas`: by id, those of queries that this verifier does not know by itself; afterwards all that are known.
     `sealed`: "required" keeps an adapter from sending a credential that is not sealed; of an answer it says nothing.
     Raises: PolicyError (a ValueError) for whatever is empty, zero or malformed.
     """
@@ -104,6 +106,7 @@ class Policy:
     require_challenge: bool = False
     max_age: timedelta | None = None
     tls: TlsDemands = field(default_factory=TlsDemands)
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
     sealed: str = "optional"
 
     def __post_init__(self) -> None:
@@ -121,6 +124,7 @@ class Policy:
         check_challenge(self.challenge)
         if self.max_age is not None and self.max_age <= timedelta(0):
             raise PolicyError("max_age must be above zero")
+        object.__setattr__(self, "schemas", _with_known(self.schemas))
         if self.sealed not in SEALING:
             raise PolicyError(f"sealed is one of {', '.join(sorted(SEALING))}")
         object.__setattr__(self, "pcrs", MappingProxyType({i: frozenset(v) for i, v in self.pcrs.items()}))
@@ -188,6 +192,14 @@ def _check_pcrs(index: int, values: Iterable[bytes]) -> None:
 def _check_pcr(index: int, value: bytes) -> None:
     if not 0 <= index < MAX_PCRS or len(value) != PCR_BYTES:
         raise PolicyError(f"PCR{index}: an index is 0..{MAX_PCRS - 1} and a value {PCR_BYTES} bytes")
+
+
+def _with_known(schemas: Mapping[str, Schema]) -> Mapping[str, Schema]:
+    """Return these schemas and the known ones; one id is one list of fields, everywhere and for ever."""
+    for name, schema in schemas.items():
+        if name != schema.id or SCHEMAS.get(name, schema) != schema:
+            raise PolicyError(f"schema {name}: another one has this id")
+    return MappingProxyType({**SCHEMAS, **schemas})
 
 
 def _check_urls(urls: Iterable[str]) -> None:

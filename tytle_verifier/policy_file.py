@@ -8,8 +8,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from tytle_verifier import schemas
 from tytle_verifier.errors import PolicyError
 from tytle_verifier.policy import KNOWN_TLS, Policy, Release, TlsDemands
+from tytle_verifier.schemas import Schema
 from tytle_verifier.shape import Fields, WrongShape
 
 MAX_POLICY_BYTES = 1_048_576  # ours: thousands of releases
@@ -34,7 +36,7 @@ def load(data: bytes) -> Policy:
 
 
 def _policy(table: dict[str, object]) -> Policy:
-    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "sealed")
+    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "schemas", "sealed")
     fields = Fields(table, "", required=("service", "releases"), optional=optional)
     return Policy(
         service=fields.text("service"),
@@ -45,6 +47,7 @@ def _policy(table: dict[str, object]) -> Policy:
         require_challenge=fields.maybe("require_challenge", fields.flag) or False,
         max_age=fields.maybe("max_age_seconds", lambda key: _seconds(fields, key)),
         tls=fields.maybe("tls", lambda key: _tls(fields.raw(key))) or TlsDemands(),
+        schemas=fields.maybe("schemas", lambda key: _schemas(fields, key)) or {},
         sealed=fields.text("sealed") if "sealed" in fields else "optional",
     )
 
@@ -75,6 +78,12 @@ def _allow_sets(fields: Fields, key: str) -> dict[int, frozenset[bytes]]:
     table = fields.of(key, dict)
     sets = Fields(table, key, required=(), optional=filter(_PCR.fullmatch, table))
     return {int(name[3:]): frozenset(_some(sets, name, _hex)) for name in table}
+
+
+def _schemas(fields: Fields, key: str) -> dict[str, Schema]:
+    table = fields.of(key, dict)
+    lists = Fields(table, key, required=(), optional=table)
+    return {name: schemas.parse(name, _texts(lists, name)) for name in table}
 
 
 def _texts(fields: Fields, key: str) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ what is verified.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tytle_verifier import jsontext
 from tytle_verifier.errors import InputError, NotAttested
 from tytle_verifier.inclusion import Inclusion
 from tytle_verifier.shape import Fields, WrongShape
+from tytle_verifier.statement import Value
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024  # the largest frame between parent and enclave
 _ATTESTATION = (
@@ -39,13 +41,27 @@ class Attestation:
     statement: bytes
     mode: str
     inclusion: Inclusion
+    bn254_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownValues:
+    """What a reply shows of a query: values, field elements as base64, the texts behind digests, or an error's code.
+
+    All None in the answer to a fetch.
+    """
+
+    result: Mapping[str, Value] | None = None
+    elements: str | None = None
+    texts: tuple[tuple[str, str], ...] | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """A parent's reply. `body` is the bytes that rawBody and bodyEncoding spell; headers keep the reply's order.
 
-    `error` is a text of the courier: NOT checked by any step.
+    `error` is a text of the courier: NOT checked by any step. What only the answer to a query has is in `values`.
     """
 
     success: bool
@@ -54,6 +70,7 @@ class Reply:
     body: bytes
     error: str | None
     attestation: Attestation
+    values: ShownValues
 
 
 def decode(data: bytes) -> Reply:
@@ -71,7 +88,8 @@ def decode(data: bytes) -> Reply:
 
 def _reply(value: object) -> Reply:
     required = ("success", "status", "headers", "rawBody", "attestation")
-    fields = Fields(value, "", required=required, optional=("bodyEncoding", "error"))
+    optional = ("bodyEncoding", "error", "result", "bn254", "bn254Headers", "code")
+    fields = Fields(value, "", required=required, optional=optional)
     return Reply(
         success=fields.flag("success"),
         status=fields.natural("status"),
@@ -79,6 +97,12 @@ def _reply(value: object) -> Reply:
         body=body_bytes(fields, "rawBody"),
         error=fields.maybe("error", fields.text),
         attestation=_attestation(fields.raw("attestation")),
+        values=ShownValues(
+            result=fields.maybe("result", fields.scalars),
+            elements=fields.maybe("bn254", fields.text),
+            texts=fields.maybe("bn254Headers", fields.texts),
+            code=fields.maybe("code", fields.text),
+        ),
     )
 
 
@@ -91,7 +115,7 @@ def body_bytes(fields: Fields, key: str) -> bytes:
 
 
 def _attestation(value: object) -> Attestation:
-    fields = Fields(value, "attestation", required=_ATTESTATION, optional=("inclusion",))
+    fields = Fields(value, "attestation", required=_ATTESTATION, optional=("inclusion", "bn254Hash"))
     pcrs = Fields(fields.raw("pcrs"), "attestation.pcrs", required=("pcr0", "pcr1", "pcr2"))
     return Attestation(
         id=fields.text("attestationId"),
@@ -106,6 +130,7 @@ def _attestation(value: object) -> Attestation:
         statement=_base64(fields, "statement"),
         mode=fields.text("mode"),
         inclusion=fields.maybe("inclusion", lambda key: _inclusion(fields.raw(key))) or Inclusion(),
+        bn254_hash=fields.maybe("bn254Hash", fields.text),
     )
 
 

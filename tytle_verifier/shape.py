@@ -5,7 +5,8 @@ For statements and user data (CBOR), replies and requests (JSON), policies (TOML
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from tytle_verifier.errors import VerificationError
@@ -65,6 +66,23 @@ class Fields:
             if type(value) is not str:
                 raise WrongShape(f"{self.place(key)}.{name}: type", got=type(value).__name__, expected="str")
         return tuple((name, str(value)) for name, value in pairs.items())
+
+    def scalars(self, key: str) -> Mapping[str, str | int | bool | None]:
+        """Return a map of text to text, integers, booleans and nulls, which cannot be changed."""
+        pairs = self.of(key, dict).items()
+        return MappingProxyType({self._name(key, name): self._scalar(key, value) for name, value in pairs})
+
+    def _name(self, key: str, name: object) -> str:
+        if not isinstance(name, str):
+            raise WrongShape(f"{self.place(key)}: key", got=type(name).__name__, expected="text")
+        return name
+
+    def _scalar(self, key: str, value: object) -> str | int | bool | None:
+        if not (value is None or isinstance(value, str | int)):
+            raise WrongShape(
+                f"{self.place(key)}: value", got=type(value).__name__, expected="no structure, no fraction"
+            )
+        return value
 
     def natural(self, key: str, *, least: int = 0) -> int:
         """Return an integer not below `least`."""

@@ -19,6 +19,7 @@ PROFILE: Final = "tytle/attested-fetch/v1"
 MAX_STATEMENT_BYTES = 1_048_576  # ours: 64 exchanges with 16 KiB of headers each
 MAX_USER_DATA_BYTES = 512  # AWS attestation_process.md 3.2.2.2
 CHALLENGE_BYTES: Final = (16, 64)  # least and most
+Value = str | int | bool | None
 _Read = TypeVar("_Read")
 
 
@@ -80,12 +81,25 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Values that the enclave extracted. `fields` is a digest made by the enclave; its preimage is NOT checked."""
+    """Values that the enclave's code read from the exchanges, and SHA-256 of their field elements.
+
+    Step 8 demands that each value is a `Value`. That the values follow from the exchanges' bodies is NOT checked: the
+    bodies are not in the statement.
+    """
 
     operation: str
     schema: str
     values: Mapping[str, object]
     fields: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoResult:
+    """That the upstreams answered, and that their answers give no values: `error` is a code."""
+
+    operation: str
+    schema: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +114,7 @@ class Statement:
     time_ms: int
     challenge: bytes | None
     exchanges: tuple[Exchange, ...]
-    result: Result | None
+    result: Result | NoResult | None
 
     @property
     def answer(self) -> Exchange:
@@ -246,8 +260,13 @@ def _digest(value: object, where: str) -> Digest:
     return Digest(sha256=fields.sha256("sha256"), length=fields.natural("length"))
 
 
-def _result(value: object) -> Result:
-    fields = Fields(value, "result", required=("operation", "schema", "values", "fields"))
+def _result(value: object) -> Result | NoResult:
+    fields = Fields(value, "result", required=("operation", "schema"), optional=("values", "fields", "error"))
+    given = {key for key in ("values", "fields", "error") if key in fields}
+    if given not in ({"values", "fields"}, {"error"}):
+        raise WrongShape("result", expected="either values and fields, or an error")
+    if "error" in fields:
+        return NoResult(operation=fields.text("operation"), schema=fields.text("schema"), error=fields.text("error"))
     values = _frozen(fields.raw("values"))
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         raise WrongShape("result.values", expected="a map with text keys")

@@ -31,15 +31,16 @@ from tytle_verifier.errors import (
     AttestedFailure,
     BindingError,
     InputError,
+    PolicyError,
     VerificationError,
     shown,
 )
 from tytle_verifier.policy import Policy, Release, measure
 from tytle_verifier.reply import Attestation, Reply
 from tytle_verifier.report import Notebook, Report
-from tytle_verifier.request import Request
+from tytle_verifier.request import Query, Request
 from tytle_verifier.roots import AWS_ROOT, Root
-from tytle_verifier.statement import Failure, Response, Statement
+from tytle_verifier.statement import Failure, NoResult, Response, Result, Statement
 from tytle_verifier.when import Live, Time, chain_instant, check_age, check_signed_at
 
 MAX_DOCUMENT_BYTES = 20_480  # ours: AWS's largest payload (16384) and the envelope around it, with room
@@ -61,7 +62,10 @@ class VerifiedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedReply:
-    """A reply whose steps 0-9 all held. `body` is the attested response body, empty where the fetch failed."""
+    """A reply whose steps 0-9 all held.
+
+    `body` is the attested response body, empty where the fetch failed; of a query, its field elements in base64.
+    """
 
     document: Document
     root: Root
@@ -72,15 +76,32 @@ class VerifiedReply:
 
     @property
     def outcome(self) -> Response | Failure:
-        """What the enclave attests: an answer, or that none came."""
+        """What the enclave attests of its last call: an answer, or that none came."""
         return self.statement.answer.outcome
 
     @property
     def response(self) -> Response:
-        """The attested answer. Raises: AttestedFailure where the fetch failed."""
+        """The attested answer to a fetch; of a query, that of its last call, whose body is not `body`.
+
+        Raises: AttestedFailure where the fetch failed, or the query has no result.
+        """
+        result = self.statement.result
         if isinstance(self.outcome, Failure):
             raise AttestedFailure(f"attested failure: {self.outcome.kind}: {self.outcome.detail}")
+        if isinstance(result, NoResult):
+            raise AttestedFailure(f"attested: {result.operation} has no result: {result.error}")
         return self.outcome
+
+    @property
+    def result(self) -> Result:
+        """The attested values of a query.
+
+        Raises: AttestedFailure where there are none; PolicyError where this is the answer to a fetch.
+        """
+        _ = self.response
+        if not isinstance(self.statement.result, Result):
+            raise PolicyError("this is the answer to a fetch: it has no result")
+        return self.statement.result
 
 
 def verify_document(
@@ -110,7 +131,7 @@ def verify_reply(
     policy: Policy,
     time: Time,
     root: Root = AWS_ROOT,
-    request: Request | None = None,
+    request: Request | Query | None = None,
     body: bytes | None = None,
     rules: Rules | None = None,
     cache: LinkCache | None = None,
@@ -230,11 +251,11 @@ class _Run:
         if root != signed.root:
             raise BindingError("tree root", got=root, expected=signed.root)
         statement = statements.decode(given.statement)
-        if signed.fields is not None and (statement.result is None or statement.result.fields != signed.fields):
+        stated = statement.result.fields if isinstance(statement.result, Result) else None
+        if signed.fields is not None and stated != signed.fields:
             raise BindingError("user_data.fields", got=signed.fields, expected="the statement's result.fields")
         leaf = f"mode {given.mode}: leaf {given.inclusion.index} of {signed.size}, root {root.hex()[:16]}..."
-        digest = ("result.fields is not recomputed from result.values",) if statement.result else ()
-        self.notebook.passed(7, leaf, "statement is deterministic CBOR", not_checked=digest)
+        self.notebook.passed(7, leaf, "statement is deterministic CBOR")
         return statement
 
     def step_8_statement(
@@ -246,7 +267,7 @@ class _Run:
             *answer.check_challenge(statement, accepted.policy, held),
             *(answer.check_exchange(exchange, accepted.policy) for exchange in statement.exchanges),
             *answer.check_request(statement, held),
-            answer.check_shown(reply, statement.answer),
+            *answer.check_shown(statement, reply, accepted.policy),
             *answer.check_held_body(statement.answer, held),
         ]
         self.notebook.passed(8, *lines, not_checked=answer.unchecked(statement, reply, accepted, held))

@@ -11,6 +11,8 @@ MIN_CHALLENGE_BYTES = 16  # 128 bits: guessing or repeating one is out of reach
 MAX_CHALLENGE_BYTES = 64
 MAX_ID_CHARS = 128
 MAX_TIMEOUT_MS = 120_000  # twice the predecessor's longest wait
+MODES = ("document",)
+DEFAULT_MODE = "document"
 
 
 def identifier(value: object) -> str | None:
@@ -40,6 +42,16 @@ def timeout_ms(value: object) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TIMEOUT_MS:
         raise MessageError("timeoutMs", f"must be a whole number from 1 to {MAX_TIMEOUT_MS}")
     return value
+
+
+def mode(value: object) -> str:
+    """Return a `mode`, the default one where there is none. Raises: MessageError."""
+    if value is None:
+        return DEFAULT_MODE
+    text = jsontext.text("mode", value)
+    if text not in MODES:
+        raise MessageError("mode", f"must be one of: {', '.join(MODES)}")
+    return text
 
 
 def base64_bytes(field: str, value: object) -> bytes:

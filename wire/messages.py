@@ -1,9 +1,9 @@
-"""What the frames say: a call, a ping, a question for the identity or a sealed call. Read from JSON once, and never
-passed on as a dict.
+"""What the frames say: a call, a query, a ping, a question for the identity or a sealed call. Read from JSON once, and
+never passed on as a dict.
 
-A call is the body of `POST /attest/fetch` as it is: the parent reads it with this grammar to fail early, the worker
-reads it again and trusts nothing. Fields: ARCHITECTURE.md, "Parent HTTP API". What a URL, a method or a header may
-hold is the business of `policy/`; here they are strings.
+A call is the body of `POST /attest/fetch` as it is, a query that of `POST /attest/query`: the parent reads it with
+this grammar to fail early, the worker reads it again and trusts nothing. Fields: ARCHITECTURE.md, "Parent HTTP API".
+What a URL, a method or a header may hold is the business of `policy/`; here they are strings.
 """
 
 import base64
@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wire import fields as read
-from wire import jsontext, sealed
+from wire import jsontext, queries, sealed
 from wire.errors import MessageError
+from wire.queries import Query
 from wire.sealed import SealedCall
 
-MODES = ("document",)
-DEFAULT_MODE = "document"
 CALL_FIELDS = frozenset({"id", "url", "method", "headers", "body", "bodyEncoding", "challenge", "mode", "timeoutMs"})
 
 
@@ -30,7 +29,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | None = field(default=None, repr=False)
     challenge: bytes | None = None
-    mode: str = DEFAULT_MODE
+    mode: str = read.DEFAULT_MODE
     timeout_ms: int | None = None
 
 
@@ -49,7 +48,7 @@ class IdentityQuestion:
 PING = b'{"type":"ping"}'
 
 
-Message = Call | Ping | IdentityQuestion | SealedCall
+Message = Call | Query | Ping | IdentityQuestion | SealedCall
 
 
 def decode_request(payload: bytes) -> Message:
@@ -67,7 +66,16 @@ def decode_request(payload: bytes) -> Message:
         case sealed.FRAME_TYPE:
             return sealed.read(fields)
         case _:
-            return read_call(fields)
+            return read_question(fields)
+
+
+def read_question(fields: dict[str, Any]) -> Call | Query:
+    """Return the call or query that a JSON object says, as a frame or inside a sealed call.
+
+    Raises:
+        MessageError: it says neither; `field` names the culprit.
+    """
+    return queries.read_query(fields) if queries.MARK in fields else read_call(fields)
 
 
 def decode_call(payload: bytes) -> Call:
@@ -89,7 +97,7 @@ def encode_call(call: Call) -> bytes:
             fields["bodyEncoding"] = encoding
     if call.challenge is not None:
         fields["challenge"] = base64.b64encode(call.challenge).decode()
-    if call.mode != DEFAULT_MODE:
+    if call.mode != read.DEFAULT_MODE:
         fields["mode"] = call.mode
     if call.timeout_ms is not None:
         fields["timeoutMs"] = call.timeout_ms
@@ -128,7 +136,7 @@ def read_call(fields: dict[str, Any]) -> Call:
         headers=_headers(fields.get("headers")),
         body=_body(fields.get("body"), fields.get("bodyEncoding", "utf-8")),
         challenge=read.challenge(fields.get("challenge")),
-        mode=_mode(fields.get("mode")),
+        mode=read.mode(fields.get("mode")),
         timeout_ms=read.timeout_ms(fields.get("timeoutMs")),
     )
 
@@ -153,12 +161,3 @@ def _body(value: object, encoding: object) -> bytes | None:
 def _identity_question(fields: dict[str, Any]) -> IdentityQuestion:
     read.only(fields, frozenset({"type", "challenge"}))
     return IdentityQuestion(challenge=read.challenge(fields.get("challenge")))
-
-
-def _mode(value: object) -> str:
-    if value is None:
-        return DEFAULT_MODE
-    mode = jsontext.text("mode", value)
-    if mode not in MODES:
-        raise MessageError("mode", f"must be one of: {', '.join(MODES)}")
-    return mode

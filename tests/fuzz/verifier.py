@@ -43,6 +43,7 @@ TARGETS: tuple[Callable[[bytes], object], ...] = (
     statement.decode,
     reply.decode,
     request.decode,
+    request.decode_query,
     policy_file.load,
     _identity,
     identity.decode,

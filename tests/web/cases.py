@@ -14,6 +14,7 @@ from tytle_verifier import (
     Live,
     Policy,
     PolicyError,
+    Query,
     Request,
     Root,
     Time,
@@ -22,6 +23,7 @@ from tytle_verifier import (
     verify_reply,
 )
 from tytle_verifier.policy import refuse_debug
+from tytle_verifier.schemas import SCHEMAS, Schema
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
@@ -37,7 +39,7 @@ class Case:
     time: Time = NOW
     root: Root = ROOT
     policy: Policy | None = None
-    request: Request | None = None
+    request: Request | Query | None = None
     body: bytes | None = None
     name: str = ""
 
@@ -96,11 +98,19 @@ def time_for_page(time: Time) -> dict[str, Any]:
     return {"archive": True}
 
 
-def request_for_page(asked: Request) -> str:
+def request_for_page(asked: Request | Query) -> str:
+    if isinstance(asked, Query):
+        given = {"service": asked.service, "operation": asked.operation, "schema": asked.schema, "id": asked.id}
+        given["challenge"] = None if asked.challenge is None else b64(asked.challenge)
+        return json.dumps({"params": {}, **{name: value for name, value in given.items() if value is not None}})
     made = {"method": asked.method, "url": asked.url, "headers": dict(asked.headers)}
     made |= {"body": b64(asked.body), "bodyEncoding": "base64"}
     made |= {"id": asked.id} if asked.id is not None else {}
     return json.dumps(made | ({"challenge": b64(asked.challenge)} if asked.challenge is not None else {}))
+
+
+def listed(schema: Schema) -> list[str]:
+    return schema.definition.splitlines()[1:]
 
 
 def toml(given: Policy) -> str:
@@ -119,6 +129,8 @@ def toml(given: Policy) -> str:
     lines += [f"spki = {hexes(given.tls.spki)}"] if given.tls.spki else []
     hosts = sorted(given.tls.plain_http_hosts)
     lines += [f"plain_http_hosts = {json.dumps(hosts)}"] if hosts else []
+    ours = {name: schema for name, schema in given.schemas.items() if name not in SCHEMAS}
+    lines += ["[schemas]", *(f"{json.dumps(name)} = {json.dumps(listed(schema))}" for name, schema in ours.items())]
     lines += ["[pcrs]", *(f"pcr{index} = {hexes(values)}" for index, values in given.pcrs.items())]
     for release in given.releases:
         lines += ["[[releases]]", f'commit = "{release.commit}"', f"revoked = {json.dumps(release.revoked)}"]

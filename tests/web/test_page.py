@@ -13,6 +13,7 @@ from typing import Any
 import test_verifier_chain as chains
 import test_verifier_document as documents
 import test_verifier_policy as policies
+import test_verifier_query as queries
 import test_verifier_reply as replies
 import verifier_kit as kit
 from cases import Case, b64, document, reply, toml
@@ -118,14 +119,17 @@ def test_every_adversarial_document_is_decided_as_in_python(browser: Browser) ->
 
 
 def test_genuine_replies_verify(browser: Browser) -> None:
-    result = put("result", value={"operation": "o", "schema": "s", "fields": b"f" * 32, "values": {"a": [1, None]}})
     cases = [
         reply(kit.reply()),
         reply(kit.reply(), time=Archive()),
         reply(kit.reply(), request=None),
         reply(kit.reply(), body=kit.BODY),
         reply(kit.reply(on_statement=kit.failed)),
-        reply(kit.reply(on_statement=result)),
+        reply(queries.queries.reply(), request=queries.ASKED),
+        reply(queries.queries.unanswered(), request=queries.ASKED),
+        reply(kit.reply(on_statement=kit.failed), request=queries.ASKED),
+        reply(queries.thing(), request=None, policy=policy(schemas=queries.THINGS)),
+        reply(queries.thing(), request=None),
         reply(kit.reply(on_reply=replies.drop("bodyEncoding"))),
         *(reply(kit.reply(others=OTHERS[:count])) for count in range(len(OTHERS) + 1)),
     ]
@@ -160,6 +164,32 @@ def test_one_mutant_per_way_to_fail_is_refused_at_the_same_step(browser: Browser
         reply(kit.reply(), body=b"", name="body held"),
     ]
     assert {decided for _, decided in compared(browser, cases)} >= {0, 3, 5, 7, 8, 9, None}
+
+
+def query_cases() -> list[Case]:
+    asked: dict[str, Any] = {"request": queries.ASKED}
+    made = queries.queries
+    things: dict[str, Any] = {"request": None, "policy": policy(schemas=queries.THINGS)}
+    return [
+        *(reply(queries.thing(**changes), name=problem, **things) for problem, changes in queries.THING_MUTANTS),
+        *(reply(queries.thing(**changes), name=problem, request=None) for problem, changes in queries.THING_MUTANTS),
+        *(reply(made.reply(on_reply=hook), name=problem, **asked) for problem, hook in queries.SHOWN),
+        *(reply(made.unanswered(on_reply=hook), name=problem, **asked) for problem, hook in queries.UNANSWERED),
+        *(reply(kit.reply(on_reply=hook), name="shows a result") for hook in queries.UNSTATED),
+        *(reply(make(on_statement=queries.beside_a_failure), **asked) for make in (made.reply, made.unanswered)),
+        *(reply(made.reply(), request=queries.asked(**changes)) for _, changes in queries.OTHERS_ASKED),
+        *(reply(made.unanswered(), request=queries.asked(**changes)) for _, changes in queries.OTHERS_ASKED),
+        *(reply(make(), name="a fetch was asked") for make in (made.reply, made.unanswered)),
+        reply(kit.reply(), name="a query was asked", **asked),
+        reply(made.reply(on_reply=put("attestation", "bn254Hash", value="00" * 32)), **asked),
+        reply(made.reply(on_reply=replies.drop("attestation", "bn254Hash")), **asked),
+        reply(made.unanswered(on_user_data=put("fields", value=made.FIELDS)), **asked),
+        *(reply(queries.a_record(rows), request=None, name=str(rows)) for rows in queries.RECORD_ROWS),
+    ]
+
+
+def test_answers_to_queries_are_decided_alike(browser: Browser) -> None:
+    assert {decided for _, decided in compared(browser, query_cases())} == {None, 7, 8, 9}
 
 
 def test_any_place_of_a_proof_but_the_right_one_is_refused(browser: Browser) -> None:
@@ -250,7 +280,7 @@ def test_deterministic_cbor_is_read_alike(browser: Browser) -> None:
         return kit.reply(on_statement=hole, on_bytes=lambda said: said.replace(HOLE, item))
 
     cases = [reply(filled(item), name=item.hex()) for item in raw]
-    assert {decided for _, decided in compared(browser, cases)} == {None, 7}
+    assert {decided for _, decided in compared(browser, cases)} == {7, 8}  # 8: such bytes, but no such values
 
 
 # --- documents and chains --------------------------------------------------------------------------------------------
@@ -397,9 +427,10 @@ def test_policy_files_are_read_or_refused_alike(browser: Browser) -> None:
 def test_toml_that_the_page_does_not_read_is_refused_and_never_guessed(browser: Browser) -> None:
     whole, quoted = policies.TOML, '"""vies"""'
     others = [
-        whole.replace("service =", '"service" ='),
+        whole.replace("service =", "'service' ="),
         whole.replace('"vies"', quoted),
         whole.replace("[tls]\nversions", "tls.versions"),
     ]
     assert [readable(text.encode()) for text in others[:2]] == [True, True]
     assert read_by_page(browser, others) == [False, False, False]
+    assert read_by_page(browser, [whole.replace("service =", '"service" =')]) == [True]

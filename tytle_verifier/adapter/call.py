@@ -1,10 +1,12 @@
 """A PreparedRequest -> the JSON of `POST /attest/fetch`, and the same as the verifier will compare it.
 
 What is compared afterwards is read back from the very bytes that are sent. Nothing of the caller's is dropped or
-changed in silence, with these exceptions, which are not the caller's:
+changed in silence, with these exceptions:
 
 - `Connection: keep-alive`, the right Content-Length, `Transfer-Encoding: chunked` and the right Host: `requests` adds
   them, the enclave writes its own and refuses a caller's. Any other value of them is an error;
+- brackets in the query, as in `created[gte]=1`: `requests` leaves them as they are, RFC 3986 wants them escaped, and so
+  they are sent as `%5B` and `%5D`, which every reader of forms takes for brackets;
 - Accept-Encoding where it equals the default of `requests`: the enclave then asks for `identity`, so that the attested
   bytes are the document itself. A value that the caller chose is sent, and the answer decoded as usual.
 """
@@ -43,7 +45,7 @@ def encode(request: PreparedRequest, *, challenge: bytes, timeout_ms: int) -> Ca
     target = target_of(request)
     body = _body(request)
     fields: dict[str, object] = {
-        "url": f"{target.scheme}://{target.netloc}{request.path_url}",  # no user information, no fragment
+        "url": f"{target.scheme}://{target.netloc}{_path_and_query(request)}",  # no user information, no fragment
         "method": request.method,
         "headers": dict(_headers(request, target, body)),
         "challenge": base64.b64encode(challenge).decode(),
@@ -63,6 +65,11 @@ def target_of(request: PreparedRequest) -> Url:
         return parse_url(request.url or "")
     except LocationParseError as error:
         raise NotSendable("the URL cannot be parsed", request=request) from error
+
+
+def _path_and_query(request: PreparedRequest) -> str:
+    path, mark, query = request.path_url.partition("?")
+    return path + mark + query.replace("[", "%5B").replace("]", "%5D")
 
 
 def _headers(request: PreparedRequest, target: Url, body: bytes) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,57 @@
+"""`POST /attest/query`: read the query, find the enclave by the service's name, relay its reply byte for byte."""
+
+from dataclasses import replace
+
+from flask import Blueprint, Response, g
+
+from app import body, relay
+from app.errors import ApiError
+from app.log import Log
+from app.router import Enclave, Router
+from policy import rules
+from policy.errors import Refused
+from wire import queries
+from wire.queries import Query
+
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+    """Return the route of this module."""
+    routes = Blueprint("query", __name__)
+
+    @routes.post("/attest/query")
+    def attest_query() -> Response:
+        query = _read_query()
+        enclave = router.named(query.service)
+        if enclave is None:
+            raise ApiError(404, "no_enclave", "No enclave configured under this name")
+        _check_sealed(enclave, query)
+        return relay.deliver(
+            enclave,
+            lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
+            event="query",
+            total_ms=query.timeout_ms or timeout_ms,
+            log=log,
+        )
+
+    return routes
+
+
+def _read_query() -> Query:
+    """Return the query in the request's body, with an id; the log and the answer's header use the same one."""
+    query = body.read(queries.decode)
+    if query.id is not None:
+        g.request_id = query.id
+    return replace(query, id=g.request_id)
+
+
+def _check_sealed(enclave: Enclave, query: Query) -> None:
+    """Answer early what the enclave would refuse: parameters in clear that may hold a credential wanted sealed.
+
+    An operation that the manifest does not have is for the enclave to refuse.
+    """
+    for operation in enclave.service.operations:
+        if operation.name == query.operation:
+            try:
+                rules.check_operation_sealed(enclave.service, operation, sealed=False)
+            except Refused as exc:
+                raise ApiError(403, exc.reason, str(exc)) from exc
