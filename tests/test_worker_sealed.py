@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from devstack.nsm_faults import Fails
 from devstack.soft_nsm import SoftNsm
 from devstack.upstream import Request, Response
-from devstack.upstream import Request, Response
 from enclave_worker.sealed import envelope, opening, padding
 from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import HOUR_MS, KeyRing, Lifetime
@@ -67,31 +66,6 @@ def test_every_answer_that_fits_the_least_bucket_has_one_size() -> None:
             client.seal(request)
             sizes.add(len(base64.b64decode(json.loads(running.worker.answer(client.frame()))["sealed"])))
     assert sizes == {padding.LEAST_ANSWER_BYTES + envelope.OVERHEAD_BYTES}
-
-
-def test_the_log_of_a_sealed_call_says_what_its_carrier_sees_and_nothing_that_was_inside() -> None:
-    def answer(_: Request) -> Response:
-        return Response(status=418, headers=(), body=b"")
-
-    def events(running: Enclave) -> list[dict[str, Any]]:
-        return [{**json.loads(line), "time": 0, "ms": 0} for line in running.log.getvalue().splitlines()]
-
-    common = {"time": 0, "ms": 0, "service": "test", "sealed": True}
-    with enclave(answer, capacity=Capacity(fetches=1)) as running:
-        client = sealer(running.worker)
-        for request in (CALL, {**CALL, "url": f"https://{HOST}/no/such"}, {**CALL, "body": 5}):
-            client.seal({**request, "id": "m4rk"})
-            client.open(running.worker.answer(client.frame()))
-        running.upstream.stop()
-        client.seal({**CALL, "id": "m4rk"})
-        client.open(running.worker.answer(client.frame()))
-        said = events(running)
-    assert said == [
-        {**common, "event": "fetched", "host": HOST},
-        {**common, "event": "refused"},
-        {**common, "event": "bad message"},
-        {**common, "event": "fetched", "host": HOST},
-    ]
 
 
 def test_the_log_of_a_sealed_call_says_what_its_carrier_sees_and_nothing_that_was_inside() -> None:
@@ -365,16 +339,6 @@ def test_the_replay_memory_forgets_what_has_become_stale_and_nothing_sooner() ->
         memory.admit(b"a", stated_ms=start + WINDOW_MS, now_ms=start + 2 * WINDOW_MS + 1)
     later = start + 2 * WINDOW_MS + 60_001
     memory.admit(b"b", stated_ms=later, now_ms=later)
-
-
-def test_a_thread_that_was_held_up_replays_nothing_that_has_been_forgotten() -> None:
-    memory = ReplayMemory()
-    stated = 20 * 60_000 - 1  # the last of its minute: a millisecond later than its window, the minute is dropped
-    memory.admit(b"a", stated_ms=stated, now_ms=stated)
-    read_before = stated + WINDOW_MS
-    memory.admit(b"b", stated_ms=read_before + 1, now_ms=read_before + 1)
-    with pytest.raises(Stale):
-        memory.admit(b"a", stated_ms=stated, now_ms=read_before)
 
 
 def test_a_thread_that_was_held_up_replays_nothing_that_has_been_forgotten() -> None:
