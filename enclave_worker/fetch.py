@@ -9,7 +9,6 @@ import uuid
 from dataclasses import dataclass
 
 from enclave_worker import refusals, reply
-from enclave_worker.attestation import Attestor
 from enclave_worker.budget import Budget
 from enclave_worker.log import CallLog, Log
 from enclave_worker.sealed import padding
@@ -31,7 +30,6 @@ class Fetcher:
 
     manifest: Manifest
     client: Client
-    attestor: Attestor
     witness: Witness
     log: Log
 
@@ -46,14 +44,16 @@ class Fetcher:
         return refusals.or_reply(lambda: self._fetch(call, log, budget, sealed=sealed), log=log)
 
     def _fetch(self, call: Call, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
+        rules.check_mode(self.manifest, call.mode)
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
         )
-        with self.attestor.reserve() as place:
+        with self.witness.reserve(call.mode, deadline=budget.upstream) as place:
             outcome = self.client.fetch(allowed, deadline=budget.upstream)
             _log_outcome(log, allowed, outcome, budget)
             told = Testimony(
                 id=log.id,
+                mode=call.mode,
                 challenge=call.challenge,
                 time_ms=self.witness.clock_ms(),
                 exchanges=((allowed, outcome),),

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from enclave_worker import query_reply, refusals
-from enclave_worker.attestation import Attestor
 from enclave_worker.budget import Budget
 from enclave_worker.calls import CallLost, Calls
 from enclave_worker.catalogue import Form, Offer
@@ -35,7 +34,6 @@ class Querier:
     manifest: Manifest
     offers: Mapping[str, Offer]
     client: Client
-    attestor: Attestor
     witness: Witness
     log: Log
 
@@ -52,6 +50,7 @@ class Querier:
 
     def _query(self, query: Query, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
         offer, form = self._choose(query)
+        rules.check_mode(self.manifest, query.mode)
         rules.check_operation_sealed(self.manifest, offer.declaration, sealed=sealed)
         calls = Calls(
             manifest=self.manifest,
@@ -59,13 +58,14 @@ class Querier:
             sealed=sealed,
             send=lambda allowed: self.client.fetch(allowed, deadline=budget.upstream),
         )
-        with self.attestor.reserve() as place:
+        with self.witness.reserve(query.mode, deadline=budget.upstream) as place:
             came = _run(offer, query, calls)
             time_ms = self.witness.clock_ms()
             end = came if isinstance(came, Failure) else conclude(offer, form, came, time_ms=time_ms)
             _log_end(log, offer, calls, end, budget)
             told = Testimony(
                 id=log.id,
+                mode=query.mode,
                 challenge=query.challenge,
                 time_ms=time_ms,
                 exchanges=tuple(calls.exchanges),

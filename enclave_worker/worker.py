@@ -24,6 +24,7 @@ from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
 from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
 from enclave_worker.sealed.replays import DEFAULT_PLACES, ReplayMemory
+from enclave_worker.session import Session
 from enclave_worker.statement import Identity
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.connection import Dial
@@ -97,15 +98,18 @@ class Worker:
         )
         self._attestor = Attestor(exchange, places=capacity.attestations)
         self._client = Client(dial=dial, tls=tls, phases=phases)
-        witness = Witness(identity=self._identity, clock_ms=clock_ms, sequence=itertools.count())
-        self._fetcher = Fetcher(
-            manifest=manifest, client=self._client, attestor=self._attestor, witness=witness, log=self._log
+        witness = Witness(
+            identity=self._identity,
+            attestor=self._attestor,
+            session=Session(self._attestor, self._identity),
+            clock_ms=clock_ms,
+            sequence=itertools.count(),
         )
+        self._fetcher = Fetcher(manifest=manifest, client=self._client, witness=witness, log=self._log)
         self._querier = Querier(
             manifest=manifest,
             offers=offers,
             client=self._client,
-            attestor=self._attestor,
             witness=witness,
             log=self._log,
         )

@@ -62,6 +62,17 @@ def decide(
     return Allowed(url=asked, method=verb, headers=checked, body=content, upstream=upstream, rule=rule)
 
 
+def check_mode(manifest: Manifest, mode: str) -> None:
+    """Check that answers of this service may be attested in this mode.
+
+    Raises:
+        NotAllowed: they may not.
+    """
+    if mode not in manifest.modes:
+        known = ", ".join(sorted(manifest.modes))
+        raise NotAllowed("mode.not-allowed", f"got {mode[:64]!a}; service {manifest.name} has these modes: {known}")
+
+
 def check_sealed(upstream: Upstream, headers: tuple[Header, ...], *, sealed: bool) -> None:
     """Check that no credential came in clear to an upstream that wants them sealed.
 
