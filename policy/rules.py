@@ -5,7 +5,7 @@ fetch needs: Host header, SNI, certificate name and proxy port all come from `Al
 `Allowed.upstream`, whose host is the same. NOT checked: the meaning of header values and bodies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policy.errors import NotAllowed
 from policy.headers import Header, check_headers, check_method, is_secret, media_type
@@ -24,10 +24,10 @@ ALWAYS_ALLOWED_HEADERS = frozenset({"accept", "accept-encoding", "accept-languag
 class Allowed:
     """A request that may be sent as it is. `body` is empty when there is none."""
 
-    url: Url
+    url: Url = field(repr=False)
     method: str
     headers: tuple[Header, ...]
-    body: bytes
+    body: bytes = field(repr=False)
     upstream: Upstream
     rule: Rule
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from devstack.hmrc import Hmrc
 from devstack.stack import Stack
 from devstack.upstream import Request, Response
 from devstack.vies import Vies
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, which is no failure
+settings.load_profile("any machine")
 
 SUITES_OF_THEIR_OWN = {"e2e", "web"}  # `make e2e` boots machines, `make web` needs a browser
 SLOW_PATH = "/taxation_customs/vies/rest-api/ms/PT/vat/100000001"

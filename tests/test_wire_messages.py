@@ -347,3 +347,16 @@ def test_a_value_is_described_by_its_json_type_only(value: object, name: str) ->
 
 def test_json_is_written_compactly_and_without_escaping_what_utf8_can_say() -> None:
     assert jsontext.dump({"a": ["é", 1]}) == '{"a":["é",1]}'.encode()
+
+
+def test_neither_an_error_nor_a_repr_holds_what_was_read() -> None:
+    texts = [b'{"m4rk": 1', b'{"m4rk": \xff}', b'["m4rk"]', b'{"m4rk": ' + b"9" * 5000 + b"}", b'{"url":"m4rk\\ud800",']
+    texts += [b'{"url":"m4rk\\ud800","method":"GET"}', b'{"url":"u","method":"GET","body":"m4rk\\ud800"}']
+    for text in texts:
+        error: BaseException | None = error_of(text)
+        while error is not None:
+            held = [*error.args, *vars(error).values(), getattr(error, "doc", ""), getattr(error, "object", "")]
+            assert "m4rk" not in repr(held)
+            error = error.__cause__ or error.__context__
+    call = call_of(url="https://m4rk.test/", headers={"Authorization": "m4rk"}, body="m4rk")
+    assert "m4rk" not in repr(call)
