@@ -7,10 +7,11 @@ sealing key, its `nonce` is the caller's challenge. CDDL: ARCHITECTURE.md, "Boot
 import base64
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from enclave_worker.attestation import Attestor
+from enclave_worker.attestation import Attestor, check_clock
 from enclave_worker.boot import Report
 from enclave_worker.sealed.envelope import SUITE_NAME
 from enclave_worker.sealed.keys import SealingKey
@@ -41,11 +42,14 @@ class Card:
         }
         return cls(service=identity.service, lasting=lasting)
 
-    def show(self, attestor: Attestor, challenge: bytes | None, key: SealingKey) -> bytes:
-        """Return the reply to a request for the identity, with the key to seal to.
+    def show(
+        self, attestor: Attestor, challenge: bytes | None, key: SealingKey, *, clock_ms: Callable[[], int]
+    ) -> bytes:
+        """Return the reply to a request for the identity, with the key to seal to. `clock_ms` is the enclave's.
 
         Raises:
-            QueueFull, AttestationFailed: the NSM is busy or broken.
+            QueueFull, AttestationFailed: the NSM is busy or broken, or does not agree with the clock: such an enclave
+                would carry requests out and withhold the answers.
         """
         sealing = {"suite": SUITE_NAME, "key": key.public, "until": key.until_ms}
         encoded = deterministic({**self.lasting, "sealing": sealing})
@@ -53,6 +57,7 @@ class Card:
         deadline = time.monotonic() + ATTESTATION_SECONDS
         with attestor.reserve() as place:
             attested = place.attest(nonce=challenge, user_data=deterministic(bound), deadline=deadline)
+        check_clock(clock_ms(), attested)
         pcrs = {f"pcr{index}": value.hex() for index, value in attested.fields.pcrs.items() if any(value)}
         return jsontext.dump(
             {

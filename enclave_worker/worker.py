@@ -137,7 +137,7 @@ class Worker:
             self._log.event("full", what="identities")
             return reply.refusal(503, "Enclave at capacity")
         try:
-            return self._card.show(self._attestor, challenge, self._keys.current())
+            return self._card.show(self._attestor, challenge, self._keys.current(), clock_ms=self._clock_ms)
         except QueueFull:
             return reply.refusal(503, "Enclave at capacity")
         except AttestationFailed as exc:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import threading
 import time
 
@@ -213,9 +214,11 @@ def test_an_answer_is_not_handed_out_when_the_clock_has_gone_astray(off_ms: int)
         assert running.fetch("/thing")["success"] is True
         astray[0] = off_ms
         reply = running.fetch("/thing")
+        identity = json.loads(running.worker.answer(b'{"type":"identity"}'))
     assert (reply["success"], reply["status"], reply["rawBody"]) == (False, 502, "")
     assert "the enclave's clock differs by" in reply["error"]
     assert "attestation" not in reply
+    assert (identity["success"], identity["status"], "identity" in identity) == (False, 502, False)
 
 
 def test_an_nsm_that_hangs_costs_its_caller_the_deadline_and_nobody_else_later() -> None:
