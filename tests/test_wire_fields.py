@@ -21,8 +21,7 @@ def by_encoding_again(text: str) -> bytes | None:
 def read(text: str) -> bytes | None:
     try:
         return fields.base64_bytes("field", text)
-    except MessageError as error:
-        assert str(error) == "field: is not standard base64 with padding"
+    except MessageError:
         return None
 
 
