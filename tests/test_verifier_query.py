@@ -26,6 +26,7 @@ def asked(**changes: Any) -> Query:
     return Query(**{**made, **changes})
 
 
+VAT = "tytle/vies-check-vat/v1"
 THINGS = {THING: schemas.parse(THING, THING_LINES)}
 
 
@@ -349,6 +350,8 @@ def test_one_id_is_one_list_of_fields() -> None:
         policy(schemas={THING: schemas.parse("tytle/other/v1", THING_LINES)})
     with pytest.raises(PolicyError, match="another one"):
         policy(schemas={"VIES": schemas.SCHEMAS["SICAE"]})
+    with pytest.raises(PolicyError, match="another one has this id"):
+        policy(schemas={VAT: schemas.parse(VAT, ["countryCode shortString", "valid boolean"])})
 
 
 def test_the_page_knows_the_schemas_that_the_package_knows() -> None:
