@@ -55,9 +55,7 @@ def check(reply: Reply, statement: Statement, document: Document) -> tuple[str, 
     _same("requestHash", given.request_hash, request_hash(sent))
     _same("apiEndpoint", given.endpoint, endpoint)
     _same("apiMethod", given.method, sent.method)
-    _same(
-        "bn254Hash", given.bn254_hash, statement.result.fields.hex() if isinstance(statement.result, Result) else None
-    )
+    _same("bn254Hash", given.bn254_hash, _elements_hash(statement))
     _same("timestamp", given.timestamp, seconds)
     if not _ATTESTATION_ID.fullmatch(given.id):
         raise LegacyError("attestationId", got=given.id, expected="enc- and a UUID of version 4")
