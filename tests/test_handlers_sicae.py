@@ -77,7 +77,7 @@ def test_the_values_are_those_that_the_manifest_declares() -> None:
 )
 def test_anything_but_nine_digits_is_refused_before_anything_is_fetched(nif: object) -> None:
     asked: list[Ask] = []
-    with pytest.raises(ParamsRefused, match=r"^nif: expected a text of nine digits$"):
+    with pytest.raises(ParamsRefused, match=r"^nif: must be a text of nine digits$"):
         lookup(through(Sicae(), asked), nif)
     with pytest.raises(ParamsRefused):
         sicae.lookup({}, through(Sicae(), asked))
