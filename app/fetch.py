@@ -56,16 +56,16 @@ def _route(router: Router, call: Call) -> Enclave:
     enclave = router.find(host)
     if enclave is None:
         raise ApiError(404, "no_enclave", f"No enclave configured for host: {host}")
-    _check_sealed(enclave, host, call)
+    try:
+        rules.check_mode(enclave.service, call.mode)
+        _check_sealed(enclave, host, call)
+    except Refused as exc:  # answered early; the enclave would refuse it too
+        raise ApiError(403, exc.reason, str(exc)) from exc
     return enclave
 
 
 def _check_sealed(enclave: Enclave, host: str, call: Call) -> None:
-    """Answer early what the enclave would refuse: a credential in clear, where the service wants it sealed."""
+    """Refuse a credential in clear, where the service wants it sealed. Raises: Refused."""
     upstream = next(upstream for upstream in enclave.service.upstreams if upstream.host == host)
-    if not upstream.sealed_required:
-        return
-    try:
+    if upstream.sealed_required:
         rules.check_sealed(upstream, headers.check_headers(call.headers), sealed=False)
-    except Refused as exc:
-        raise ApiError(403, exc.reason, str(exc)) from exc

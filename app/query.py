@@ -24,7 +24,7 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
         enclave = router.named(query.service)
         if enclave is None:
             raise ApiError(404, "no_enclave", "No enclave configured under this name")
-        _check_sealed(enclave, query)
+        _check_early(enclave, query)
         return relay.deliver(
             enclave,
             lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
@@ -44,14 +44,16 @@ def _read_query() -> Query:
     return replace(query, id=g.request_id)
 
 
-def _check_sealed(enclave: Enclave, query: Query) -> None:
-    """Answer early what the enclave would refuse: parameters in clear that may hold a credential wanted sealed.
+def _check_early(enclave: Enclave, query: Query) -> None:
+    """Answer early what the enclave would refuse: a mode that the service does not have, or parameters in clear that
+    may hold a credential wanted sealed.
 
     An operation that the manifest does not have is for the enclave to refuse.
     """
-    for operation in enclave.service.operations:
-        if operation.name == query.operation:
-            try:
+    try:
+        rules.check_mode(enclave.service, query.mode)
+        for operation in enclave.service.operations:
+            if operation.name == query.operation:
                 rules.check_operation_sealed(enclave.service, operation, sealed=False)
-            except Refused as exc:
-                raise ApiError(403, exc.reason, str(exc)) from exc
+    except Refused as exc:
+        raise ApiError(403, exc.reason, str(exc)) from exc

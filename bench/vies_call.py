@@ -20,8 +20,8 @@ def write_call(folder: Path) -> Path:
     return path
 
 
-def write_request(folder: Path) -> Path:
+def write_request(folder: Path, mode: str = "document") -> Path:
     """Write the HTTP request that carries the call to the parent and to the peers; return the file."""
-    path = folder / "request.http"
-    path.write_bytes(http_request("/attest/fetch", json.dumps(CALL).encode()))
+    path = folder / f"request-{mode}.http"
+    path.write_bytes(http_request("/attest/fetch", json.dumps({**CALL, "mode": mode}).encode()))
     return path

@@ -12,6 +12,8 @@ from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 from bench.upstream import Upstream
 
+MODES = ("document", "batch", "session")
+
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
@@ -20,26 +22,34 @@ def measure(settings: Settings) -> Report:
         subjects = [
             _flask_view(processes, server, settings),
             _bare_requests(processes, server, settings),
-            _attested_fetch(processes, server, settings),
+            *_attested_fetches(processes, server, settings),
         ]
-        view, bare, attested = interleave(processes, subjects, settings)
+        view, bare, *attested = interleave(processes, subjects, settings)
     return Report(
         letter="b",
-        title="The whole path, document mode",
+        title="The whole path, in three modes",
         notes=_notes(server, settings),
-        series=(view, bare, attested),
+        series=(view, bare, *attested),
         ratios=(
-            Ratio("the attested fetch / Flask + requests", attested.ratio_to(view)),
-            Ratio("the attested fetch / bare requests", attested.ratio_to(bare)),
+            *(Ratio(f"{one.subject.name} / Flask + requests", one.ratio_to(view)) for one in attested),
+            *(Ratio(f"{one.subject.name} / bare requests", one.ratio_to(bare)) for one in attested),
         ),
     )
 
 
-def _attested_fetch(processes: Processes, server: Upstream, settings: Settings) -> Subject:
+def _attested_fetches(processes: Processes, server: Upstream, settings: Settings) -> list[Subject]:
+    """Return one subject for each mode; all are asked of the same parent and worker."""
     worker, _ = ours.start_worker(processes, server)
     parent, port = ours.start_parent(processes)
-    command = ours.load(port, vies_call.write_request(processes.folder), settings)
-    return Subject(name="the attested fetch", command=command, serving=(parent, worker, server.child))
+    serving = (parent, worker, server.child)
+    return [
+        Subject(
+            name=f"attested fetch, {mode}",
+            command=ours.load(port, vies_call.write_request(processes.folder, mode), settings),
+            serving=serving,
+        )
+        for mode in MODES
+    ]
 
 
 def _flask_view(processes: Processes, server: Upstream, settings: Settings) -> Subject:
@@ -57,8 +67,9 @@ def _bare_requests(processes: Processes, server: Upstream, settings: Settings) -
 
 def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
     return (
-        "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, one NSM document for every answer. The "
-        "NSM is the soft one with service time 0; its P-384 signature is made in the worker and counts against us.",
+        "measured  POST /attest/fetch: parent, worker, TLS upstream, statement, and its proof: one NSM document for "
+        "every answer, one for all that wait, or a session key's signature. The NSM is the soft one, service time 0; "
+        "its P-384 signature is made in the worker and counts against us.",
         "peer 1    a Flask view that posts the same body to the same upstream with one requests.Session, "
         f"{WEB_THREADS} connections kept.",
         f"peer 2    requests.Session().post in a loop, no server in between: {WEB_WORKERS} processes x "

@@ -16,6 +16,8 @@ import secrets
 import threading
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -34,6 +36,7 @@ LEAF_LIFETIME = dt.timedelta(hours=3)
 BACKDATED = dt.timedelta(seconds=3)  # AWS's leaves are valid from 3 s before they were issued
 LEAF_RENEWAL = dt.timedelta(minutes=30)  # left when renewed; AWS's are seen in use until 38 minutes are left
 
+_PEM, _PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 _Extensions = list[tuple[x509.ExtensionType, bool]]  # with their criticality, in the order of the certificate
 
 
@@ -67,11 +70,26 @@ class NsmPki:
     an instance's first leaf is asked for, and anew when its certificates do not cover the life of the next one.
     """
 
-    def __init__(self, *, region: str = "us-east-1", root_name: str = TEST_ROOT_NAME) -> None:
+    def __init__(
+        self, *, region: str = "us-east-1", root_name: str = TEST_ROOT_NAME, root: Authority | None = None
+    ) -> None:
         self.region = region
         self._lock = threading.Lock()
-        self._root = _root(root_name)
+        self._root = root or _root(root_name)
         self._chains: dict[str, tuple[Authority, ...]] = {}
+
+    @classmethod
+    def kept_in(cls, certificate: Path, key: Path) -> Self:
+        """Return the one whose root is in these two PEM files, which are written where they are not there yet."""
+        if not key.exists():
+            made = cls()
+            key.write_bytes(made._root.key.private_bytes(_PEM, _PKCS8, serialization.NoEncryption()))
+            certificate.write_text(made.root_pem, encoding="ascii")
+            return made
+        read = serialization.load_pem_private_key(key.read_bytes(), password=None)
+        if not isinstance(read, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{key} holds no key of an NSM's root")
+        return cls(root=Authority(certificate=x509.load_pem_x509_certificate(certificate.read_bytes()), key=read))
 
     @property
     def root_der(self) -> bytes:

@@ -38,7 +38,8 @@ class Stack:
     `manifest` the service's policy.
 
     `live` reaches the real upstreams through the relays and trusts the public certificate authorities; otherwise
-    `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes.
+    `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes;
+    `key_seconds` how long a sealing key is current, otherwise an hour.
     `services` is the folder of the policy. What the parent writes on its standard streams goes to the file
     `parent_output`, where one is given.
     """
@@ -50,6 +51,7 @@ class Stack:
         live: bool = False,
         port: int = 0,
         nsm_seconds: float = 0.0,
+        key_seconds: float | None = None,
         workers: int = 1,
         handlers: Mapping[str, Handler] | None = None,
         services: Path = SERVICES,
@@ -61,6 +63,7 @@ class Stack:
         self._live = live
         self._port = port or _free_port()
         self._nsm_seconds = nsm_seconds
+        self._key_seconds = key_seconds
         self._workers = workers
         hosts = [upstream.host for upstream in self.manifest.upstreams]
         self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
@@ -121,6 +124,7 @@ class Stack:
         """Start a worker, with new keys and a new boot id, and wait until it listens."""
         command = [sys.executable, "-m", "devstack.worker", str(self._manifest_path), str(self.folder)]
         command += ["--nsm-seconds", str(self._nsm_seconds), *(["--live"] if self._live else [])]
+        command += [] if self._key_seconds is None else ["--key-seconds", str(self._key_seconds)]
         path = socket_path(self.folder, self.manifest.name)
         path.unlink(missing_ok=True)
         self._worker = self._spawn(command)

@@ -1,7 +1,8 @@
 """One enclave worker as a process: the measured code, handed a soft NSM, a test CA and relays in a folder.
 
-`python -m devstack.worker MANIFEST FOLDER [--live] [--nsm-seconds S]`. It listens on FOLDER/NAME.sock and reaches the
-upstream with proxy port N through FOLDER/relay-N.sock. It writes FOLDER/nsm-root.pem, the root of its documents.
+`python -m devstack.worker MANIFEST FOLDER [--live] [--nsm-seconds S] [--key-seconds S]`. It listens on FOLDER/NAME.sock
+and reaches the upstream with proxy port N through FOLDER/relay-N.sock. FOLDER/nsm-root.pem is the root of its
+documents, and of those of the next worker in this folder, as AWS's is of all.
 """
 
 import argparse
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import certifi
 
+from devstack.nsm_pki import NsmPki
 from devstack.soft_nsm import SoftNsm
 from enclave_worker.__main__ import serve
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
+from enclave_worker.sealed.keys import DEFAULT_LIFETIME, Lifetime
 from enclave_worker.server import FrameServer
 from enclave_worker.upstream.tls import client_context
 from enclave_worker.worker import Worker
@@ -25,6 +28,7 @@ from wire.addresses import UnixAddress
 
 ROOTS = "upstream-roots.pem"
 NSM_ROOT = "nsm-root.pem"
+NSM_ROOT_KEY = "nsm-root.key"
 
 
 def relay_path(folder: Path, upstream: Upstream) -> Path:
@@ -44,10 +48,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--live", action="store_true", help="trust the public certificate authorities")
     parser.add_argument("--nsm-seconds", type=float, default=0.0, help="service time of the soft NSM")
+    parser.add_argument("--key-seconds", type=float, help="how long a sealing key is current, and then still accepted")
     options = parser.parse_args(arguments)
     policy = manifest.load(options.manifest.read_bytes())
-    nsm = SoftNsm(service_time=options.nsm_seconds)
-    (options.folder / NSM_ROOT).write_text(nsm.pki.root_pem, encoding="ascii")
+    pki = NsmPki.kept_in(options.folder / NSM_ROOT, options.folder / NSM_ROOT_KEY)
+    nsm = SoftNsm(service_time=options.nsm_seconds, pki=pki)
     roots = Path(certifi.where()) if options.live else options.folder / ROOTS
 
     def dial(upstream: Upstream, deadline: float) -> socket.socket:
@@ -56,12 +61,27 @@ def main(arguments: list[str]) -> int:
     log = Log(policy.name)
     tls = client_context(roots.read_text(encoding="ascii"))
     operations = HANDLERS.get(policy.name, ())
-    worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, operations=operations, log=log)
+    worker = Worker(
+        manifest=policy,
+        exchange=nsm.exchange,
+        dial=dial,
+        tls=tls,
+        operations=operations,
+        lifetime=_lifetime(options.key_seconds),
+        log=log,
+    )
     path = socket_path(options.folder, policy.name)
     path.unlink(missing_ok=True)
     serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.answer, log=log), log)
     worker.close()
     return 0
+
+
+def _lifetime(seconds: float | None) -> Lifetime:
+    if seconds is None:
+        return DEFAULT_LIFETIME
+    milliseconds = round(seconds * 1000)
+    return Lifetime(current_ms=milliseconds, overlap_ms=milliseconds)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
-"""The NSM's owner: one thread, one bounded queue.
+"""The NSM's owner: one thread, one bounded queue, and group commit for whoever asked for no document of its own.
 
 Linux serialises requests to /dev/nsm with one mutex, so a second thread could only wait in the kernel instead of here,
 where waiting is counted. A place in the queue is taken *before* the upstream is asked: an answer that could not be
 attested any more would have been fetched for nothing, or twice.
+
+Leaves that wait while the NSM is busy share the next document: one tree, one signature, a path for each. So their
+number does not lengthen the wait: at most what the NSM does now, the documents that waited before, and one of theirs.
 """
 
 import queue
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from enclave_worker import statement, tree
+from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
 from nsm import client
 from nsm.client import Attested, Exchange
 from nsm.errors import NsmError
@@ -35,14 +41,34 @@ class AttestationFailed(AttestationError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A document whose `user_data` is the root of a tree of `size` leaves, and the way there from leaf `index`."""
+
+    attested: Attested
+    index: int
+    size: int
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     nonce: bytes | None
     user_data: bytes
+    public_key: bytes | None
     future: "Future[Attested]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leaf:
+    leaf: bytes
+    future: "Future[Committed]"
+
+
+_T = TypeVar("_T")
+
+
 class Place:
-    """A place in the queue, for at most one document.
+    """A place in the queue, for at most one document, or for one leaf of a shared one.
 
     Given back when the NSM has done, or skipped, the work; on exit where none was asked for. A caller whose time is
     over leaves its place taken until then: what the NSM has still to do is what counts.
@@ -61,16 +87,30 @@ class Place:
         if not self._used:
             self._attestor.give_back()
 
-    def attest(self, *, nonce: bytes | None, user_data: bytes, deadline: float) -> Attested:
-        """Return a document that binds `nonce` and `user_data`. `deadline` is an instant on `time.monotonic()`.
+    def attest(
+        self, *, nonce: bytes | None, user_data: bytes, public_key: bytes | None = None, deadline: float
+    ) -> Attested:
+        """Return a document that binds these. `deadline` is an instant on `time.monotonic()`.
 
         Raises:
             AttestationFailed: see there.
         """
+        self._use()
+        return self._attestor.attest(nonce=nonce, user_data=user_data, public_key=public_key, deadline=deadline)
+
+    def commit(self, leaf: bytes, *, deadline: float) -> Committed:
+        """Return a document that is shared with whoever waits too, and the way from this leaf hash to its root.
+
+        Raises:
+            AttestationFailed: see there.
+        """
+        self._use()
+        return self._attestor.commit(leaf, deadline=deadline)
+
+    def _use(self) -> None:
         if self._used:
             raise ValueError("a place is good for one document")
         self._used = True
-        return self._attestor.attest(nonce=nonce, user_data=user_data, deadline=deadline)
 
 
 class Attestor:
@@ -79,7 +119,8 @@ class Attestor:
     def __init__(self, exchange: Exchange, *, places: int = DEFAULT_PLACES) -> None:
         self._exchange = exchange
         self._places = threading.BoundedSemaphore(places)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Leaf | None] = queue.SimpleQueue()
+        self._aside: deque[_Job | None] = deque()  # the NSM thread's own: taken from the queue, not done yet
         self._thread = threading.Thread(target=self._run, name="nsm", daemon=True)
         self._thread.start()
 
@@ -97,17 +138,21 @@ class Attestor:
         """Give a place back. Called by `Place` only."""
         self._places.release()
 
-    def attest(self, *, nonce: bytes | None, user_data: bytes, deadline: float) -> Attested:
+    def attest(
+        self, *, nonce: bytes | None, user_data: bytes, public_key: bytes | None = None, deadline: float
+    ) -> Attested:
         """See `Place.attest`, which is how to call this."""
         future: Future[Attested] = Future()
-        self._jobs.put(_Job(nonce=nonce, user_data=user_data, future=future))
-        try:
-            return _measured(future.result(timeout=max(0.0, deadline - time.monotonic())))
-        except FutureTimeout as exc:
-            future.cancel()  # if it has not begun, the NSM is spared the work
-            raise AttestationFailed("the NSM did not answer in time") from exc
-        except NsmError as exc:
-            raise AttestationFailed(f"{type(exc).__name__}: {exc}") from exc
+        self._jobs.put(_Job(nonce=nonce, user_data=user_data, public_key=public_key, future=future))
+        return _measured(_result(future, deadline))
+
+    def commit(self, leaf: bytes, *, deadline: float) -> Committed:
+        """See `Place.commit`, which is how to call this."""
+        future: Future[Committed] = Future()
+        self._jobs.put(_Leaf(leaf=leaf, future=future))
+        committed = _result(future, deadline)
+        _measured(committed.attested)
+        return committed
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -115,18 +160,64 @@ class Attestor:
         self._thread.join()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                if job.future.set_running_or_notify_cancel():
-                    self._answer(job)
-            finally:
-                self.give_back()
+        while (job := self._aside.popleft() if self._aside else self._jobs.get()) is not None:
+            if isinstance(job, _Leaf):
+                self._commit_all([job, *self._waiting()])
+            else:
+                self._answer(job)
+
+    def _waiting(self) -> list[_Leaf]:
+        """Take every leaf out of the queue; what else is there is put aside, and done next."""
+        leaves = []
+        while not self._jobs.empty():
+            job = self._jobs.get()
+            if isinstance(job, _Leaf):
+                leaves.append(job)
+            else:
+                self._aside.append(job)
+        return leaves
 
     def _answer(self, job: _Job) -> None:
         try:
-            job.future.set_result(client.attest(self._exchange, nonce=job.nonce, user_data=job.user_data))
+            if job.future.set_running_or_notify_cancel():
+                asked = client.attest(
+                    self._exchange, nonce=job.nonce, user_data=job.user_data, public_key=job.public_key
+                )
+                job.future.set_result(asked)
         except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
             job.future.set_exception(exc)
+        finally:
+            self.give_back()
+
+    def _commit_all(self, jobs: list[_Leaf]) -> None:
+        wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        try:
+            for job, committed in zip(wanted, self._committed([job.leaf for job in wanted]), strict=True):
+                job.future.set_result(committed)
+        except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
+            for job in wanted:
+                job.future.set_exception(exc)
+        finally:
+            for _ in jobs:
+                self.give_back()
+
+    def _committed(self, leaves: list[bytes]) -> list[Committed]:
+        if not leaves:
+            return []
+        root, paths = tree.root_and_paths(leaves)
+        size = len(leaves)
+        attested = client.attest(self._exchange, user_data=statement.user_data(root, size=size))
+        return [Committed(attested=attested, index=i, size=size, path=path) for i, path in enumerate(paths)]
+
+
+def _result(future: "Future[_T]", deadline: float) -> _T:
+    try:
+        return future.result(timeout=max(0.0, deadline - time.monotonic()))
+    except FutureTimeout as exc:
+        future.cancel()  # if it has not begun, the NSM is spared the work
+        raise AttestationFailed("the NSM did not answer in time") from exc
+    except NsmError as exc:
+        raise AttestationFailed(f"{type(exc).__name__}: {exc}") from exc
 
 
 def _measured(attested: Attested) -> Attested:
@@ -134,3 +225,14 @@ def _measured(attested: Attested) -> Attested:
     if missing:
         raise AttestationFailed(f"the NSM's document lacks PCR{missing[0]}")
     return attested
+
+
+def check_clock(now_ms: int, attested: Attested) -> None:
+    """Compare the enclave's clock with a document made a moment ago: a wrong time is worth nothing to a verifier.
+
+    Raises:
+        AttestationFailed: they differ.
+    """
+    drift = now_ms - attested.fields.timestamp_ms
+    if abs(drift) > MAX_CLOCK_DIFFERENCE_MS:
+        raise AttestationFailed(f"the enclave's clock differs by {drift} ms from the NSM's")

@@ -9,9 +9,8 @@ import uuid
 from dataclasses import dataclass
 
 from enclave_worker import refusals, reply
-from enclave_worker.attestation import Attestor
 from enclave_worker.budget import Budget
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog, Log
 from enclave_worker.sealed import padding
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Answer, Failure
@@ -31,7 +30,6 @@ class Fetcher:
 
     manifest: Manifest
     client: Client
-    attestor: Attestor
     witness: Witness
     log: Log
 
@@ -42,19 +40,20 @@ class Fetcher:
         """
         budget = Budget.of(call.timeout_ms)
         call_id = call.id or str(uuid.uuid4())
-        return refusals.or_reply(
-            lambda: self._fetch(call, call_id, budget, sealed=sealed), log=self.log, call_id=call_id
-        )
+        log = CallLog(log=self.log, id=call_id, sealed=sealed)
+        return refusals.or_reply(lambda: self._fetch(call, log, budget, sealed=sealed), log=log)
 
-    def _fetch(self, call: Call, call_id: str, budget: Budget, *, sealed: bool) -> bytes:
+    def _fetch(self, call: Call, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
+        rules.check_mode(self.manifest, call.mode)
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
         )
-        with self.attestor.reserve() as place:
+        with self.witness.reserve(call.mode, deadline=budget.upstream) as place:
             outcome = self.client.fetch(allowed, deadline=budget.upstream)
-            self._log(call_id, allowed, outcome, budget)
+            _log_outcome(log, allowed, outcome, budget)
             told = Testimony(
-                id=call_id,
+                id=log.id,
+                mode=call.mode,
                 challenge=call.challenge,
                 time_ms=self.witness.clock_ms(),
                 exchanges=((allowed, outcome),),
@@ -64,6 +63,9 @@ class Fetcher:
         most_bytes = MAX_SEALED_REPLY_BYTES if sealed else MAX_FRAME_BYTES
         return reply.attested(allowed, outcome, evidence, most_bytes=most_bytes)
 
-    def _log(self, call_id: str, allowed: Allowed, outcome: Answer | Failure, budget: Budget) -> None:
-        came = {"status": outcome.status} if isinstance(outcome, Answer) else {"failure": outcome.kind}
-        self.log.event("fetched", id=call_id, host=allowed.upstream.host, ms=budget.spent_ms(), **came)
+
+def _log_outcome(log: CallLog, allowed: Allowed, outcome: Answer | Failure, budget: Budget) -> None:
+    came: dict[str, str | int] = (
+        {"status": outcome.status} if isinstance(outcome, Answer) else {"failure": outcome.kind}
+    )
+    log.event("fetched", host=allowed.upstream.host, ms=budget.spent_ms(), inside=came)

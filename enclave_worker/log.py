@@ -6,6 +6,7 @@ The enclave's console reaches the host in debug mode only; what is written here 
 import json
 import sys
 import time
+from dataclasses import dataclass
 from typing import TextIO
 
 
@@ -23,3 +24,17 @@ class Log:
             print(json.dumps(line, ensure_ascii=True), file=self._stream, flush=True)
         except OSError:
             return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLog:
+    """What may be written about one call, `id`. Of a `sealed` one, only what its carrier can see anyway."""
+
+    log: Log
+    id: str
+    sealed: bool
+
+    def event(self, name: str, *, inside: dict[str, str | int] | None = None, **fields: str | int) -> None:
+        """Write one event. Id and `inside`, what the call or its answer says, are left out where it came sealed."""
+        said: dict[str, str | int] = {"sealed": True} if self.sealed else {"id": self.id, **(inside or {})}
+        self.log.event(name, **said, **fields)

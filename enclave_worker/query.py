@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from enclave_worker import query_reply, refusals
-from enclave_worker.attestation import Attestor
 from enclave_worker.budget import Budget
 from enclave_worker.calls import CallLost, Calls
 from enclave_worker.catalogue import Form, Offer
 from enclave_worker.conclusion import Conclusion, HandlerDefect, conclude
 from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
 from enclave_worker.handlers.operation import Values
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog, Log
 from enclave_worker.refusals import QueryRefused
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Failure
@@ -35,7 +34,6 @@ class Querier:
     manifest: Manifest
     offers: Mapping[str, Offer]
     client: Client
-    attestor: Attestor
     witness: Witness
     log: Log
 
@@ -47,12 +45,12 @@ class Querier:
         """
         budget = Budget.of(query.timeout_ms)
         call_id = query.id or str(uuid.uuid4())
-        return refusals.or_reply(
-            lambda: self._query(query, call_id, budget, sealed=sealed), log=self.log, call_id=call_id
-        )
+        log = CallLog(log=self.log, id=call_id, sealed=sealed)
+        return refusals.or_reply(lambda: self._query(query, log, budget, sealed=sealed), log=log)
 
-    def _query(self, query: Query, call_id: str, budget: Budget, *, sealed: bool) -> bytes:
+    def _query(self, query: Query, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
         offer, form = self._choose(query)
+        rules.check_mode(self.manifest, query.mode)
         rules.check_operation_sealed(self.manifest, offer.declaration, sealed=sealed)
         calls = Calls(
             manifest=self.manifest,
@@ -60,13 +58,14 @@ class Querier:
             sealed=sealed,
             send=lambda allowed: self.client.fetch(allowed, deadline=budget.upstream),
         )
-        with self.attestor.reserve() as place:
+        with self.witness.reserve(query.mode, deadline=budget.upstream) as place:
             came = _run(offer, query, calls)
             time_ms = self.witness.clock_ms()
             end = came if isinstance(came, Failure) else conclude(offer, form, came, time_ms=time_ms)
-            self._log(call_id, offer, calls, end, budget)
+            _log_end(log, offer, calls, end, budget)
             told = Testimony(
-                id=call_id,
+                id=log.id,
+                mode=query.mode,
                 challenge=query.challenge,
                 time_ms=time_ms,
                 exchanges=tuple(calls.exchanges),
@@ -91,16 +90,11 @@ class Querier:
         known = ", ".join(form.schema for form in offer.forms)
         raise QueryRefused(400, "schema.unknown", f"{offer.operation.name} has these schemas: {known}")
 
-    def _log(self, call_id: str, offer: Offer, calls: Calls, end: Conclusion | Failure, budget: Budget) -> None:
-        came = {"failure": end.kind} if isinstance(end, Failure) else {"failure": end.result.error or ""}
-        self.log.event(
-            "queried",
-            id=call_id,
-            operation=offer.operation.name,
-            calls=len(calls.exchanges),
-            ms=budget.spent_ms(),
-            **came,
-        )
+
+def _log_end(log: CallLog, offer: Offer, calls: Calls, end: Conclusion | Failure, budget: Budget) -> None:
+    failure = end.kind if isinstance(end, Failure) else end.result.error or ""
+    inside: dict[str, str | int] = {"operation": offer.operation.name, "failure": failure}
+    log.event("queried", calls=len(calls.exchanges), ms=budget.spent_ms(), inside=inside)
 
 
 def _run(offer: Offer, query: Query, calls: Calls) -> Values | OperationFailed | Failure:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from enclave_worker import reply
 from enclave_worker.attestation import AttestationFailed, QueueFull
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog
 from policy.errors import Refused
 
 
@@ -17,19 +17,19 @@ class QueryRefused(Exception):
         self.code = code
 
 
-def or_reply(work: Callable[[], bytes], *, log: Log, call_id: str) -> bytes:
+def or_reply(work: Callable[[], bytes], *, log: CallLog) -> bytes:
     """Return what `work` returns, or the reply that says why there is nothing."""
     try:
         return work()
     except Refused as exc:
-        log.event("refused", id=call_id, reason=exc.reason)
+        log.event("refused", inside={"reason": exc.reason})
         return reply.refusal(403, str(exc), code=exc.reason)
     except QueryRefused as exc:
-        log.event("refused", id=call_id, reason=exc.code)
+        log.event("refused", inside={"reason": exc.code})
         return reply.refusal(exc.status, str(exc), code=exc.code)
     except QueueFull:
-        log.event("full", id=call_id, what="attestation")
+        log.event("full", what="attestation")
         return reply.refusal(503, "Enclave at capacity")
     except AttestationFailed as exc:
-        log.event("attestation failed", id=call_id, error=str(exc))
+        log.event("attestation failed", error=str(exc))
         return reply.refusal(502, f"Attestation failed: {exc}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enclave_worker import legacy
+from enclave_worker.attestation import Committed
 from enclave_worker.upstream.exchange import Answer, Failure
 from nsm.client import Attested
 from policy.headers import is_secret
@@ -18,14 +19,28 @@ ECHOED_PCRS = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How a statement was signed. `attested` is the NSM's document, with the fields read from it.
+
+    `nonce` is the predecessor's (hex) in mode `document`, `inclusion` the way to the root in `batch`, `message` the
+    session key's COSE_Sign1 in `session`.
+    """
+
+    mode: str
+    attested: Attested
+    nonce: str | None = None
+    inclusion: Committed | None = None
+    message: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What an attested reply carries as proof. `attested` is the NSM's document with the fields read from it."""
+    """What an attested reply carries as proof. `timestamp` is in Unix seconds."""
 
     attestation_id: str
     statement: bytes
     timestamp: int
-    nonce: str
-    attested: Attested
+    proof: Proof
 
 
 def refusal(status: int, error: str, *, code: str | None = None) -> bytes:
@@ -102,20 +117,31 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def attestation(allowed: Allowed, body: bytes, evidence: Evidence) -> dict[str, Any]:
     """Return a reply's `attestation`. `allowed` is the request that it shows, `body` what it hands out."""
-    pcrs = evidence.attested.fields.pcrs
-    return {
+    proof = evidence.proof
+    pcrs = proof.attested.fields.pcrs
+    shown = {
         "attestationId": evidence.attestation_id,
         "responseHash": legacy.response_hash(body),
         "requestHash": legacy.request_hash(allowed.url.text, allowed.method, _public_headers(allowed)),
         "apiEndpoint": allowed.url.endpoint,
         "apiMethod": allowed.method,
         "timestamp": evidence.timestamp,
-        "nsmDocument": base64.b64encode(evidence.attested.document).decode(),
+        "nsmDocument": base64.b64encode(proof.attested.document).decode(),
         "pcrs": {f"pcr{index}": pcrs[index].hex() for index in ECHOED_PCRS},
-        "nonce": evidence.nonce,
+        "nonce": proof.nonce,
         "statement": base64.b64encode(evidence.statement).decode(),
-        "mode": "document",
+        "mode": proof.mode,
     }
+    if proof.inclusion is not None:
+        shown["inclusion"] = _inclusion(proof.inclusion)
+    if proof.message is not None:
+        shown["session"] = base64.b64encode(proof.message).decode()
+    return shown
+
+
+def _inclusion(committed: Committed) -> dict[str, Any]:
+    path = [base64.b64encode(sibling).decode() for sibling in committed.path]
+    return {"index": committed.index, "size": committed.size, "path": path}
 
 
 def _public_headers(allowed: Allowed) -> list[tuple[str, str]]:

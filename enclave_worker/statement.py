@@ -74,13 +74,13 @@ def encode(
     return deterministic(statement)
 
 
-def user_data(leaf: bytes, fields: bytes | None = None) -> bytes:
-    """Return what the NSM signs for a statement alone in its tree: the root is the leaf, the size 1.
+def user_data(root: bytes, fields: bytes | None = None, *, size: int = 1) -> bytes:
+    """Return what is signed for a tree of `size` statements; where it is one, the root is its leaf.
 
     `fields` repeats the digest of a result's field elements, for who wants these and not the statement.
     """
     more = {} if fields is None else {"fields": fields}
-    return deterministic({"profile": PROFILE, "root": leaf, "size": 1, **more})
+    return deterministic({"profile": PROFILE, "root": root, "size": size, **more})
 
 
 def leaf_hash(statement: bytes) -> bytes:

@@ -1,4 +1,8 @@
-"""From what happened to the evidence of it: statement, NSM document, and the predecessor's fields beside them.
+"""From what happened to the evidence of it: the statement, and how it is signed in the mode that the caller chose.
+
+    document  one NSM document for this statement alone; its nonce is the predecessor's
+    batch     one NSM document for every statement that waited for it; a path from leaf to root
+    session   the session key's signature; one NSM document vouches for the key
 
 Shared by fetches and queries, so that there is one way to be attested. An answer without evidence is not handed out.
 """
@@ -6,12 +10,13 @@ Shared by fetches and queries, so that there is one way to be attested. An answe
 import itertools
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from enclave_worker import legacy, statement
-from enclave_worker.attestation import AttestationFailed, Place
-from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
-from enclave_worker.reply import Evidence
+from enclave_worker.attestation import Attestor, Place, check_clock
+from enclave_worker.reply import Evidence, Proof
+from enclave_worker.session import Session
 from enclave_worker.statement import Circumstances, Exchange, Identity, Result
 
 
@@ -20,6 +25,7 @@ class Testimony:
     """What happened, for whom and when. `body` is what the reply hands out, `time_ms` the enclave's clock."""
 
     id: str
+    mode: str
     challenge: bytes | None
     time_ms: int
     exchanges: tuple[Exchange, ...]
@@ -32,11 +38,27 @@ class Witness:
     """What every statement of one worker process needs. `clock_ms`: Unix time in milliseconds."""
 
     identity: Identity
+    attestor: Attestor
+    session: Session
     clock_ms: Callable[[], int]
     sequence: "itertools.count[int]"
 
-    def attest(self, place: Place, told: Testimony, *, deadline: float) -> Evidence:
-        """Return the evidence. `deadline` is an instant on `time.monotonic()`.
+    def reserve(self, mode: str, *, deadline: float) -> AbstractContextManager[Place | None]:
+        """Take what an answer in this mode will need of the NSM: a place, or in session mode a document for its key.
+
+        `deadline` is an instant on `time.monotonic()`.
+
+        Raises:
+            QueueFull: there is no place left.
+            AttestationFailed: there is no document for the session's key, and none could be had.
+        """
+        if mode != "session":
+            return self.attestor.reserve()
+        self.session.prepare(clock_ms=self.clock_ms, deadline=deadline)
+        return nullcontext()
+
+    def attest(self, place: Place | None, told: Testimony, *, deadline: float) -> Evidence:
+        """Return the evidence. `place` is what `reserve` gave, `deadline` an instant on `time.monotonic()`.
 
         Raises:
             AttestationFailed: see there; also where the enclave's clock and the NSM's differ.
@@ -45,18 +67,30 @@ class Witness:
             id=told.id, seq=next(self.sequence), time_ms=told.time_ms, challenge=told.challenge
         )
         said = statement.encode(self.identity, circumstances, told.exchanges, told.result)
-        timestamp = told.time_ms // 1000
-        shown, _ = told.exchanges[-1]
-        nonce = legacy.nonce(legacy.response_hash(told.body), shown.url.endpoint, timestamp)
-        fields = told.result.fields if told.result else None
-        attested = place.attest(
-            nonce=bytes.fromhex(nonce),
-            user_data=statement.user_data(statement.leaf_hash(said), fields),
-            deadline=deadline,
-        )
-        drift = self.clock_ms() - attested.fields.timestamp_ms
-        if abs(drift) > MAX_CLOCK_DIFFERENCE_MS:  # a statement with a wrong time is worth nothing to a verifier
-            raise AttestationFailed(f"the enclave's clock differs by {drift} ms from the NSM's")
         return Evidence(
-            attestation_id=f"enc-{uuid.uuid4()}", statement=said, timestamp=timestamp, nonce=nonce, attested=attested
+            attestation_id=f"enc-{uuid.uuid4()}",
+            statement=said,
+            timestamp=told.time_ms // 1000,
+            proof=self._proof(place, told, statement.leaf_hash(said), deadline),
         )
+
+    def _proof(self, place: Place | None, told: Testimony, leaf: bytes, deadline: float) -> Proof:
+        fields = told.result.fields if told.result else None
+        if place is None:
+            signed = self.session.sign(statement.user_data(leaf, fields), clock_ms=self.clock_ms, deadline=deadline)
+            return Proof(mode="session", attested=signed.attested, message=signed.message)
+        if told.mode == "batch":
+            committed = place.commit(leaf, deadline=deadline)
+            check_clock(self.clock_ms(), committed.attested)
+            return Proof(mode="batch", attested=committed.attested, inclusion=committed)
+        nonce = _nonce(told)
+        attested = place.attest(
+            nonce=bytes.fromhex(nonce), user_data=statement.user_data(leaf, fields), deadline=deadline
+        )
+        check_clock(self.clock_ms(), attested)
+        return Proof(mode="document", attested=attested, nonce=nonce)
+
+
+def _nonce(told: Testimony) -> str:
+    shown, _ = told.exchanges[-1]
+    return legacy.nonce(legacy.response_hash(told.body), shown.url.endpoint, told.time_ms // 1000)

@@ -18,12 +18,13 @@ from enclave_worker.boot import Report
 from enclave_worker.fetch import Fetcher
 from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
-from enclave_worker.log import Log
+from enclave_worker.log import CallLog, Log
 from enclave_worker.query import Querier
 from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
 from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
 from enclave_worker.sealed.replays import DEFAULT_PLACES, ReplayMemory
+from enclave_worker.session import Session
 from enclave_worker.statement import Identity
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.connection import Dial
@@ -41,11 +42,12 @@ from wire.sealed import SealedCall
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
     """How much one worker takes on at once: `fetches` and queries, a thread each, `attestations`, places at the NSM,
-    and `replays`, the sealed requests that it remembers.
+    `identities`, how many of these may be for the asking, and `replays`, the sealed requests that it remembers.
     """
 
     fetches: int = 64
     attestations: int = 256
+    identities: int = 32  # ours: who asks is unknown, and what was fetched waits behind them for its own document
     replays: int = DEFAULT_PLACES
 
 
@@ -85,6 +87,7 @@ class Worker:
         offers = catalogue.bind(manifest.operations, operations)  # before anything is started
         self._log = log or Log(manifest.name)
         self._slots = threading.BoundedSemaphore(capacity.fetches)
+        self._identities = threading.BoundedSemaphore(capacity.identities)
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
         self._card = Card.of(self._identity, report)
@@ -95,15 +98,18 @@ class Worker:
         )
         self._attestor = Attestor(exchange, places=capacity.attestations)
         self._client = Client(dial=dial, tls=tls, phases=phases)
-        witness = Witness(identity=self._identity, clock_ms=clock_ms, sequence=itertools.count())
-        self._fetcher = Fetcher(
-            manifest=manifest, client=self._client, attestor=self._attestor, witness=witness, log=self._log
+        witness = Witness(
+            identity=self._identity,
+            attestor=self._attestor,
+            session=Session(self._attestor, self._identity),
+            clock_ms=clock_ms,
+            sequence=itertools.count(),
         )
+        self._fetcher = Fetcher(manifest=manifest, client=self._client, witness=witness, log=self._log)
         self._querier = Querier(
             manifest=manifest,
             offers=offers,
             client=self._client,
-            attestor=self._attestor,
             witness=witness,
             log=self._log,
         )
@@ -127,6 +133,9 @@ class Worker:
                 return self._work(request, sealed=False)
 
     def _show_identity(self, challenge: bytes | None) -> bytes:
+        if not self._identities.acquire(blocking=False):
+            self._log.event("full", what="identities")
+            return reply.refusal(503, "Enclave at capacity")
         try:
             return self._card.show(self._attestor, challenge, self._keys.current())
         except QueueFull:
@@ -134,6 +143,8 @@ class Worker:
         except AttestationFailed as exc:
             self._log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
+        finally:
+            self._identities.release()
 
     def _answer_sealed(self, sealed: SealedCall) -> bytes:
         try:
@@ -148,14 +159,14 @@ class Worker:
         try:
             request = messages.read_question(opened.request)
         except MessageError as exc:
-            self._log.event("bad message", field=exc.field if exc.field in KNOWN_FIELDS else "")
+            self._log.event("bad message", sealed=True)  # which field is the caller's affair
             return reply.refusal(400, str(exc))
         limits = [limit for limit in (request.timeout_ms, timeout_ms) if limit is not None]
         return self._work(replace(request, timeout_ms=min(limits, default=None)), sealed=True)
 
     def _work(self, request: Call | Query, *, sealed: bool) -> bytes:
         if not self._slots.acquire(blocking=False):
-            self._log.event("full", id=request.id or "", what="fetches")
+            CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
             if isinstance(request, Query):

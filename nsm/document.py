@@ -27,7 +27,8 @@ _TAG_18 = b"\xd2"  # COSE_Sign1, RFC 9052 2
 class Fields:
     """What a document says, unverified. `timestamp_ms` is the hypervisor's clock, in ms since 1970 UTC.
 
-    `pcrs` maps 0..31 to 48 bytes each: 0..15 and every other locked register. Not read: the certificates.
+    `pcrs` maps 0..31 to 48 bytes each: 0..15 and every other locked register. `certificate` is the leaf's DER, not
+    read. The others are not kept.
     """
 
     module_id: str
@@ -37,6 +38,7 @@ class Fields:
     user_data: bytes | None
     nonce: bytes | None
     public_key: bytes | None
+    certificate: bytes
 
 
 def read(document: bytes) -> Fields:
@@ -46,7 +48,7 @@ def read(document: bytes) -> Fields:
     nonce and public_key: modules sign longer ones than AWS's text allows, and the asker knows what it asked for.
     """
     payload = typed(one_item(_payload(document)), dict, "payload")
-    typed(payload.get("certificate"), bytes, "certificate")
+    certificate = typed(payload.get("certificate"), bytes, "certificate")
     if not typed(payload.get("cabundle"), list, "cabundle"):
         raise MalformedReply("cabundle is empty")
     return Fields(
@@ -57,6 +59,7 @@ def read(document: bytes) -> Fields:
         user_data=_optional(payload, "user_data"),
         nonce=_optional(payload, "nonce"),
         public_key=_optional(payload, "public_key"),
+        certificate=certificate,
     )
 
 

@@ -54,6 +54,7 @@ ADVICE = {
     "header.not-allowed": "Send only headers that the manifest lists for this path.",
     "calls.too-many": "The operation makes more calls than its manifest declares: correct one of the two.",
     "sealed.required": "Seal the request to the enclave's key. Revoke the credential: it has travelled in clear.",
+    "mode.not-allowed": "Use a mode that the service's manifest lists under modes.",
     "media-type.malformed": "Write type/subtype, with charset=utf-8 or no parameter.",
     "media-type.missing": "Send a Content-Type header with the body.",
     "media-type.not-allowed": "Use a media type that the manifest lists for this path.",

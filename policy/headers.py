@@ -7,7 +7,7 @@ those. Names keep the caller's case, because they are attested as given; they ar
 import re
 import string
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from policy.errors import HeaderRefused, MethodRefused
@@ -66,7 +66,7 @@ class Header:
     """One request header as the caller wrote it."""
 
     name: str
-    value: str
+    value: str = field(repr=False)
 
     @property
     def key(self) -> str:

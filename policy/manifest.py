@@ -37,6 +37,7 @@ MAX_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _MAX_NAME_BYTES = 32  # ours: it becomes part of file, unit and parameter names
 _ECR_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution specification: <reference> as a tag
+MODES = ("document", "batch", "session")  # how an answer may be attested: ARCHITECTURE.md, "Statement and attestation"
 _BODILESS_METHODS = frozenset({"GET", "HEAD"})  # RFC 9110 9.3.1, 9.3.2: content has no defined semantics
 
 _T = TypeVar("_T")
@@ -77,13 +78,17 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One service. `digest` is SHA-256 (32 bytes) of the TOML as given."""
+    """One service. `digest` is SHA-256 (32 bytes) of the TOML as given.
+
+    `modes` are those in which its answers may be attested, at least one of `MODES`.
+    """
 
     name: str
     cid: int
     port: int
     ecr_tag: str
     pcr0_parameter: str
+    modes: frozenset[str]
     upstreams: tuple[Upstream, ...]
     operations: tuple[Declaration, ...]
     digest: bytes
@@ -96,7 +101,7 @@ def load(data: bytes) -> Manifest:
         ManifestError: not TOML, unknown or missing keys, wrong types, values out of range, duplicates.
     """
     top = Table(at="", entries=_parse_toml(data))
-    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "upstreams", "operations")
+    top.only("name", "cid", "port", "ecr_tag", "pcr0_parameter", "modes", "upstreams", "operations")
     name = _name(top)
     upstreams = tuple(_upstream(table) for table in top.tables("upstreams"))
     _check_distinct("upstreams", "host", [upstream.host for upstream in upstreams])
@@ -107,6 +112,7 @@ def load(data: bytes) -> Manifest:
         port=top.number("port", least=1, most=MOST_PORT),
         ecr_tag=_ecr_tag(top),
         pcr0_parameter=_pcr0_parameter(top, name),
+        modes=_modes(top),
         upstreams=upstreams,
         operations=operations.read(
             top.tables("operations") if "operations" in top.entries else (),
@@ -147,6 +153,15 @@ def _pcr0_parameter(top: Table, name: str) -> str:
     if parameter != expected:
         raise ManifestError("pcr0_parameter", f"got {parameter!r}, expected {expected!r}")
     return parameter
+
+
+def _modes(top: Table) -> frozenset[str]:
+    if "modes" not in top.entries:
+        return frozenset(MODES)
+    modes = frozenset(top.texts("modes"))
+    if not modes or not modes <= frozenset(MODES):
+        raise ManifestError("modes", f"expected at least one of {', '.join(MODES)}, or no such key")
+    return modes
 
 
 def _upstream(table: Table) -> Upstream:

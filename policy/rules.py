@@ -5,7 +5,7 @@ fetch needs: Host header, SNI, certificate name and proxy port all come from `Al
 `Allowed.upstream`, whose host is the same. NOT checked: the meaning of header values and bodies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policy.errors import NotAllowed
 from policy.headers import Header, check_headers, check_method, is_secret, media_type
@@ -24,10 +24,10 @@ ALWAYS_ALLOWED_HEADERS = frozenset({"accept", "accept-encoding", "accept-languag
 class Allowed:
     """A request that may be sent as it is. `body` is empty when there is none."""
 
-    url: Url
+    url: Url = field(repr=False)
     method: str
     headers: tuple[Header, ...]
-    body: bytes
+    body: bytes = field(repr=False)
     upstream: Upstream
     rule: Rule
 
@@ -60,6 +60,17 @@ def decide(
     _check_header_names(rule, checked)
     _check_body(rule, checked, content)
     return Allowed(url=asked, method=verb, headers=checked, body=content, upstream=upstream, rule=rule)
+
+
+def check_mode(manifest: Manifest, mode: str) -> None:
+    """Check that answers of this service may be attested in this mode.
+
+    Raises:
+        NotAllowed: they may not.
+    """
+    if mode not in manifest.modes:
+        known = ", ".join(sorted(manifest.modes))
+        raise NotAllowed("mode.not-allowed", f"got {mode[:64]!a}; service {manifest.name} has these modes: {known}")
 
 
 def check_sealed(upstream: Upstream, headers: tuple[Header, ...], *, sealed: bool) -> None:

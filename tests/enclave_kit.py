@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
@@ -139,6 +140,41 @@ def enclave(
             yield Enclave(worker=worker, upstream=server, nsm=module, authority=authority, log=log)
         finally:
             worker.close()
+
+
+class Gate:
+    """An NSM that waits at its first request until `open` is set, and counts its documents."""
+
+    def __init__(self) -> None:
+        self.nsm = SoftNsm()
+        self.busy, self.open = threading.Event(), threading.Event()
+        self.documents = 0
+
+    def exchange(self, request: bytes) -> bytes:
+        self.documents += 1
+        self.busy.set()
+        assert self.open.wait(10)
+        return self.nsm.exchange(request)
+
+
+def together(running: Enclave, gate: Gate, ask: Callable[[int], Any], count: int = 5) -> list[Any]:
+    """Have `count` batch calls wait while the NSM is held by one before them; return what `ask` returned for each."""
+    first = threading.Thread(target=lambda: running.fetch("/a1", mode="batch"))
+    first.start()
+    assert gate.busy.wait(5)
+    attestor = running.worker._attestor
+
+    def release() -> None:
+        while attestor._jobs.qsize() < count:
+            time.sleep(0.001)
+        gate.open.set()
+
+    opening = threading.Thread(target=release)
+    opening.start()
+    replies = in_threads(count, ask)
+    for thread in (first, opening):
+        thread.join()
+    return replies
 
 
 def statement_of(reply: dict[str, Any]) -> dict[str, Any]:

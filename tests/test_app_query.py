@@ -9,7 +9,7 @@ import pytest
 
 from app.config import MAX_REQUEST_BYTES, Config
 from policy import manifest
-from tests.enclave_kit import enclave
+from tests.enclave_kit import HOST, enclave
 from tests.fake_enclave import ANSWER, FakeEnclave, keeps, silent
 from tests.parent import json_of, parent, serving
 from tests.toy_service import OPERATIONS, TOML, shop
@@ -71,6 +71,21 @@ def test_a_query_for_an_upstream_that_wants_credentials_sealed_is_refused_before
     assert (refused.status_code, json_of(refused)["code"]) == (403, "sealed.required")
     assert [each.status_code for each in others] == [200, 200]
     assert len(peer.calls) == 2
+
+
+def test_a_mode_that_the_service_does_not_have_is_refused_before_it_is_forwarded(tmp_path: Path) -> None:
+    toml = b'modes = ["document", "batch"]\n' + TOML
+    with FakeEnclave(tmp_path / "e", keeps()) as peer:
+        config = Config(manifests=(manifest.load(toml),), addresses={"test": peer.address})
+        with serving(config) as app:
+            client = app.test_client()
+            call = {"url": f"https://{HOST}/hello", "method": "GET"}
+            query = {"service": "test", "operation": "test.item", "params": {"id": "a1"}}
+            asked = (("/attest/fetch", call), ("/attest/query", query))
+            refused = [client.post(path, json={**body, "mode": "session"}) for path, body in asked]
+            taken = [client.post(path, json={**body, "mode": "batch"}) for path, body in asked]
+    assert [(each.status_code, json_of(each)["code"]) for each in refused] == [(403, "mode.not-allowed")] * 2
+    assert ([each.status_code for each in taken], [call["mode"] for call in peer.calls]) == ([200, 200], ["batch"] * 2)
 
 
 def test_a_query_goes_through_the_parent_and_back(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_the_fields_of_a_document_are_read() -> None:
         user_data=b"data",
         nonce=None,
         public_key=None,
+        certificate=b"leaf",
     )
 
 

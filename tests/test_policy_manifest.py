@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wire.fields
 from policy.errors import ManifestError
 from policy.manifest import (
     MAX_LINE_BYTES,
@@ -69,6 +70,12 @@ MUTANTS = [
     ('name = "example"', 'name = "example\\n"', "name"),
     ('name = "example"', f'name = "{"e" * 33}"', "name"),
     ('name = "example"', 'name = "other"', "pcr0_parameter"),
+    ("port = 5000\n", "port = 5000\nmodes = []\n", "modes"),
+    ("port = 5000\n", 'port = 5000\nmodes = "session"\n', "modes"),
+    ("port = 5000\n", 'port = 5000\nmodes = ["none"]\n', "modes"),
+    ("port = 5000\n", 'port = 5000\nmodes = ["Session"]\n', "modes"),
+    ("port = 5000\n", 'port = 5000\nmodes = ["session", "session"]\n', "modes"),
+    ("port = 5000\n", "port = 5000\nmodes = [1]\n", "modes[0]"),
     ("cid = 16\n", "", "cid"),
     ("cid = 16", 'cid = "16"', "cid"),
     ("cid = 16", "cid = 16.0", "cid"),
@@ -210,6 +217,12 @@ def test_a_good_manifest_is_read_into_frozen_values() -> None:
     assert hash(manifest) == hash(load(GOOD.encode()))
     with pytest.raises(dataclasses.FrozenInstanceError):
         manifest.cid = 17  # type: ignore[misc]
+
+
+def test_a_manifest_without_modes_allows_all_that_the_wire_knows_and_one_with_them_those() -> None:
+    assert load(GOOD.encode()).modes == frozenset(wire.fields.MODES)
+    for mode in wire.fields.MODES:
+        assert load(f'modes = ["{mode}"]\n{GOOD}'.encode()).modes == {mode}
 
 
 def test_the_digest_is_of_the_bytes_as_given() -> None:

@@ -1,9 +1,12 @@
 """What the worker attests of queries, judged by the verifier: two implementations of one format, joined by nothing."""
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,7 +23,7 @@ from policy import manifest
 from policy.operations import ENCODINGS
 from policy.operations import Field as DeclaredField
 from policy.operations import Schema as DeclaredSchema
-from tests.enclave_kit import enclave
+from tests.enclave_kit import Gate, enclave, together
 from tests.toy_service import OPERATIONS, SCHEMA, TOML, item, shop
 from tytle_verifier import (
     AttestedFailure,
@@ -37,6 +40,7 @@ from tytle_verifier import (
     verify_reply,
 )
 from wire.errors import PeerLost
+from wire.fields import MODES
 
 SERVICES = Path(__file__).parent.parent / "services"
 
@@ -63,15 +67,35 @@ def asked(operation: str, **more: Any) -> Query:
     return Query(service="test", operation=operation, id="q1", **more)
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("schema", [SCHEMA, "SICAE", None])
-def test_the_verifier_recomputes_what_the_worker_encoded(schema: str | None) -> None:
+def test_the_verifier_recomputes_what_the_worker_encoded(schema: str | None, mode: str) -> None:
     nsm = SoftNsm()
     with enclave(shop, nsm=nsm, toml=TOML, operations=OPERATIONS) as running:
         more = {} if schema is None else {"schema": schema}
-        reply = running.query("test.item", {"id": "a1"}, **more)
+        reply = running.query("test.item", {"id": "a1"}, mode=mode, **more)
     verified = judged(reply, nsm, asked("test.item", schema=schema))
     assert dict(verified.result.values) == reply["result"]
     assert not any("is not known here" in line for line in verified.report.not_checked)
+    proof = reply["attestation"]
+    elements = hashlib.sha256(base64.b64decode(reply["bn254"])).hexdigest()
+    assert (proof["mode"], proof["bn254Hash"], verified.result.fields.hex()) == (mode, elements, elements)
+    if mode == "session":  # the digest of the elements is signed beside the root, as in mode document
+        (_, _, payload, _) = cbor2.loads(base64.b64decode(proof["session"]))
+        assert cbor2.loads(payload)["fields"].hex() == elements
+
+
+def test_answers_that_share_a_document_verify_each_with_its_own_values() -> None:
+    gate = Gate()
+    with enclave(shop, nsm=gate, toml=TOML, operations=OPERATIONS) as running:  # type: ignore[arg-type]
+        replies = together(running, gate, lambda n: running.query("test.item", {"id": f"a{n}"}, mode="batch", id="q1"))
+    assert {reply["attestation"]["inclusion"]["size"] for reply in replies} == {len(replies)}
+    for number, reply in enumerate(replies):
+        verified = judged(reply, gate.nsm, asked("test.item"))
+        assert verified.result.values["id"] == f"a{number}"
+        wrong = {**reply, "result": {**reply["result"], "id": "a9"}}
+        with pytest.raises(StatementError):
+            judged(wrong, gate.nsm, asked("test.item"))
 
 
 def test_a_number_beyond_exact_json_survives_to_the_verifier() -> None:
@@ -81,14 +105,16 @@ def test_a_number_beyond_exact_json_survives_to_the_verifier() -> None:
     assert judged(reply, nsm, asked("test.item")).result.values["cents"] == str(10**20)
 
 
-def test_a_query_without_a_result_and_a_failed_call_verify_as_what_they_are() -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_a_query_without_a_result_and_a_failed_call_verify_as_what_they_are(mode: str) -> None:
     def nobody(*_: object) -> Any:
         raise PeerLost("down", delivered=False)
 
     for handler, dial in ((lambda _: Response(status=503), None), (shop, nobody)):
         nsm = SoftNsm()
         with enclave(handler, nsm=nsm, dial=dial, toml=TOML, operations=OPERATIONS) as running:
-            reply = running.query("test.item", {"id": "a1"})
+            reply = running.query("test.item", {"id": "a1"}, mode=mode)
+        assert reply["attestation"]["mode"] == mode
         verified = judged(reply, nsm, asked("test.item"))
         with pytest.raises(AttestedFailure):
             _ = verified.result

@@ -5,6 +5,7 @@ Between them a courier stands where parent and network are; it reads, keeps and 
 """
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +31,17 @@ from enclave_worker.worker import Capacity
 from policy import manifest
 from policy.headers import SECRET_HEADERS
 from tests.enclave_kit import HOST, MANIFEST, VAULT, Enclave, echo, enclave, in_threads
-from tytle_verifier import Live, MeasurementError, Policy, Release, StatementError, TestPkiRoot
+from tytle_verifier import (
+    BindingError,
+    Live,
+    MeasurementError,
+    Policy,
+    Release,
+    StatementError,
+    TestPkiRoot,
+    verify_document,
+    verify_reply,
+)
 from tytle_verifier.adapter import (
     AttestedAdapter,
     FailureAttested,
@@ -175,6 +186,12 @@ def test_bodies_of_every_size_cross_sealed_in_both_directions(size: int) -> None
 
 def test_the_largest_body_that_the_rules_allow_comes_back_sealed() -> None:
     body = (BINARY * 8)[: 8 * 1024 * 1024]
+    with system(lambda _: Response(status=200, headers=(), body=body)) as courier:
+        assert get(courier.session()).content == body
+
+
+def test_a_body_that_json_text_would_make_too_large_for_a_container_comes_back_sealed() -> None:
+    body = b"\1" * (padding.MAX_ANSWER_BYTES // 6 + 1)  # six characters each
     with system(lambda _: Response(status=200, headers=(), body=body)) as courier:
         assert get(courier.session()).content == body
 
@@ -372,3 +389,27 @@ def test_the_answer_of_another_request_is_not_taken() -> None:
         assert get(session).ok
         with pytest.raises(requests.RequestException, match="the answer does not open"):
             get(session)
+
+
+def test_an_identity_asked_for_under_the_nonce_of_a_made_up_answer_is_no_evidence_for_it() -> None:
+    """Anybody may choose an identity's nonce, so a nonce alone, which the predecessor's verifier looks at, is none."""
+    call = {"id": "r", "url": f"https://{HOST}/hello", "method": "GET", "headers": {}}
+    with system() as courier:
+        reply = json.loads(courier.enclave.worker.answer(json.dumps(call).encode()))
+        told: dict[str, Any] = {
+            "policy": Policy(service="test", releases=POLICY.releases),
+            "time": courier.clock.live(),
+        }
+        told["root"] = TestPkiRoot(courier.pki.root_der)
+        assert verify_reply(json.dumps(reply).encode(), **told).body == b"/hello"
+        legacy = reply["attestation"]
+        legacy["responseHash"] = hashlib.sha256(b"forged").hexdigest()
+        of = "|".join((legacy["responseHash"], legacy["apiEndpoint"], str(legacy["timestamp"])))
+        legacy["nonce"] = hashlib.sha256(of.encode()).hexdigest()
+        challenge = base64.b64encode(bytes.fromhex(legacy["nonce"])).decode()
+        question = json.dumps({"type": "identity", "challenge": challenge}).encode()
+        legacy["nsmDocument"] = json.loads(courier.enclave.worker.answer(question))["nsmDocument"]
+        document = verify_document(base64.b64decode(legacy["nsmDocument"]), **told).document
+        assert document.nonce == bytes.fromhex(legacy["nonce"])
+        with pytest.raises(BindingError, match="step 7: user_data"):
+            verify_reply(json.dumps({**reply, "rawBody": "forged"}).encode(), **told)

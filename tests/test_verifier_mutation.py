@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import verifier_kit as kit
+import verifier_session as sessions
 from verifier_cases import NOW, REQUEST, ROOT, policy
 
 from tytle_verifier import LinkCache, VerificationError, verify_document, verify_reply
@@ -19,6 +20,7 @@ GENUINE = {
     "document": kit.reply(),
     "batch": kit.reply(others=OTHERS),
     "failure": kit.reply(on_statement=kit.failed),
+    "session": sessions.reply(),
 }
 
 
@@ -48,7 +50,10 @@ def places(kind: str) -> list[int]:
     return [at for at in range(len(reply)) if kind == "document" or not start <= at < start + length]
 
 
-@pytest.mark.parametrize(("kind", "mask"), [("document", 0x01), ("document", 0x20), ("batch", 0x01), ("failure", 0x01)])
+@pytest.mark.parametrize(
+    ("kind", "mask"),
+    [("document", 0x01), ("document", 0x20), ("batch", 0x01), ("failure", 0x01), ("session", 0x01), ("session", 0x20)],
+)
 def test_every_flip_in_the_json_that_changes_its_meaning_is_refused(kind: str, mask: int) -> None:
     reply = GENUINE[kind]
     assert not refuses(reply)

@@ -17,6 +17,7 @@ TOML = f"""
 service = "vies"
 urls = ["https://ec.europa.eu/taxation_customs/vies/*"]
 methods = ["GET", "POST"]
+modes = ["document", "batch"]
 require_challenge = true
 max_age_seconds = 120
 sealed = "required"
@@ -63,6 +64,7 @@ def test_a_policy_file_holds_everything_a_policy_can() -> None:
         pcrs={3: frozenset({b"\x13" * 48, b"\x33" * 48})},
         urls=("https://ec.europa.eu/taxation_customs/vies/*",),
         methods=frozenset({"GET", "POST"}),
+        modes=frozenset({"document", "batch"}),
         require_challenge=True,
         max_age=timedelta(seconds=120),
         sealed="required",
@@ -89,6 +91,10 @@ def test_a_policy_file_holds_everything_a_policy_can() -> None:
         ('urls = ["https://ec.europa.eu/taxation_customs/vies/*"]', 'urls = ["https://ec.europa.eu/*/x"]'),
         ('methods = ["GET", "POST"]', "methods = []"),
         ('methods = ["GET", "POST"]', "methods = [1]"),
+        ('modes = ["document", "batch"]', "modes = []"),
+        ('modes = ["document", "batch"]', 'modes = "document"'),
+        ('modes = ["document", "batch"]', 'modes = ["document", 1]'),
+        ('modes = ["document", "batch"]', 'modes = ["Document"]'),
         ("require_challenge = true", "require_challenge = 1"),
         ("max_age_seconds = 120", "max_age_seconds = 0"),
         ("max_age_seconds = 120", "max_age_seconds = -1"),
@@ -160,6 +166,8 @@ def test_any_bytes_give_a_policy_or_an_error_of_this_room(data: bytes) -> None:
         {"urls": ("ftp://ec.europa.eu/",)},
         {"challenge": bytes(15)},
         {"challenge": bytes(65)},
+        {"modes": frozenset({"none"})},
+        {"modes": "session"},
         {"max_age": timedelta(0)},
         {"sealed": "always"},
     ],

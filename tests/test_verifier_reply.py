@@ -175,10 +175,10 @@ def test_a_body_without_an_encoding_is_text() -> None:
 # --- step 7 --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["session", "none", "", "Document"])
+@pytest.mark.parametrize("mode", ["none", "", "Document", "sessions"])
 def test_step_7_refuses_an_unknown_mode_by_name(mode: str) -> None:
     error = refused(7, "unknown mode", verify, kit.reply(on_reply=put("attestation", "mode", value=mode)))
-    assert "document or batch" in str(error)
+    assert "document or batch or session" in str(error)
 
 
 def test_step_7_ties_the_mode_to_the_documents_nonce_and_size() -> None:
@@ -370,7 +370,8 @@ def test_an_unpinned_manifest_and_a_missing_request_are_reported_as_not_checked(
     loose = Release(commit=kit.COMMIT, pcrs=RELEASE.pcrs)
     changed = kit.reply(on_statement=put("manifest", value=bytes(32)))
     lines = " ".join(verify(changed, request=None, policy=policy(releases=(loose,))).report.not_checked)
-    missing = ("manifest", "challenge", "what was asked", "URL", "method", "withheld", "revocation", "attestationId")
+    missing = ("manifest", "challenge", "what was asked", "mode", "URL", "method", "withheld", "revocation")
+    missing += ("attestationId",)
     assert [word for word in missing if word not in lines] == []
 
 

@@ -13,7 +13,7 @@ import verifier_kit as kit
 from verifier_cases import policy, verify
 
 import tytle_verifier
-from tytle_verifier import cli, cose, inclusion, legacy, load_policy, statement, when
+from tytle_verifier import cli, cose, inclusion, legacy, load_policy, session, statement, when
 from tytle_verifier.answer import MAX_CLOCK_GAP_MS
 from tytle_verifier.report import TITLES
 from tytle_verifier.roots import AWS_ROOT_SHA256
@@ -96,10 +96,17 @@ def test_the_ten_steps_have_the_numbers_and_limits_of_the_code() -> None:
     limits = [
         *(tytle_verifier.verify.MAX_DOCUMENT_BYTES, cose.MAX_PAYLOAD_BYTES, MAX_CLOCK_GAP_MS),
         *(when.DEFAULT_MAX_AGE.seconds, when.DEFAULT_SKEW.seconds),
+        *(session.MAX_MESSAGE_BYTES, session.MAX_EARLY_MS),
     ]
     assert [limit for limit in limits if str(limit) not in TEXT and f"{limit:,}".replace(",", " ") not in TEXT] == []
     assert AWS_ROOT_SHA256 in TEXT
     assert tytle_verifier.document.MAX_TIMESTAMP_MS == 253402300799999
+
+
+def test_what_a_session_signs_begins_as_the_formula_says() -> None:
+    head, tail = b"\x84\x6aSignature1\x43\xa1\x01\x26\x40", cose.signed_bytes(b"payload", cose.ES256)
+    assert (tail, "43 a10126" in TEXT) == (head + kit.cbor(b"payload"), True)
+    assert f"`{cose.ES256.protected.hex()}`" in section("The ten steps")
 
 
 def test_the_example_policy_loads() -> None:

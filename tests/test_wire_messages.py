@@ -167,8 +167,8 @@ def test_a_call_without_url_or_method_is_refused_in_the_predecessors_words(field
         ("challenge", base64.b64encode(bytes(65)).decode(), "challenge: must be 16 to 64 bytes in base64"),
         ("challenge", "AAAAAAAAAAAAAAAAAAAAAA", "challenge: is not standard base64 with padding"),
         ("challenge", "-_-_-_-_-_-_-_-_-_-_-_-_", "challenge: is not standard base64 with padding"),
-        ("mode", "fast", "mode: must be one of: document"),
-        ("mode", "", "mode: must be one of: document"),
+        ("mode", "fast", "mode: must be one of: document, batch, session"),
+        ("mode", "", "mode: must be one of: document, batch, session"),
         ("mode", 1, "mode: must be a string, not a number"),
         ("timeoutMs", 0, "timeoutMs: must be a whole number from 1 to 120000"),
         ("timeoutMs", -1, "timeoutMs: must be a whole number from 1 to 120000"),
@@ -347,3 +347,16 @@ def test_a_value_is_described_by_its_json_type_only(value: object, name: str) ->
 
 def test_json_is_written_compactly_and_without_escaping_what_utf8_can_say() -> None:
     assert jsontext.dump({"a": ["é", 1]}) == '{"a":["é",1]}'.encode()
+
+
+def test_neither_an_error_nor_a_repr_holds_what_was_read() -> None:
+    texts = [b'{"m4rk": 1', b'{"m4rk": \xff}', b'["m4rk"]', b'{"m4rk": ' + b"9" * 5000 + b"}", b'{"url":"m4rk\\ud800",']
+    texts += [b'{"url":"m4rk\\ud800","method":"GET"}', b'{"url":"u","method":"GET","body":"m4rk\\ud800"}']
+    for text in texts:
+        error: BaseException | None = error_of(text)
+        while error is not None:
+            held = [*error.args, *vars(error).values(), getattr(error, "doc", ""), getattr(error, "object", "")]
+            assert "m4rk" not in repr(held)
+            error = error.__cause__ or error.__context__
+    call = call_of(url="https://m4rk.test/", headers={"Authorization": "m4rk"}, body="m4rk")
+    assert "m4rk" not in repr(call)

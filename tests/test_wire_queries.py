@@ -85,7 +85,7 @@ def nested(depth: int) -> Any:
         ("schema", "", "schema: must have 1 to 64 characters"),
         ("schema", True, "schema: must be a string, not a boolean"),
         ("challenge", "AAAA", "challenge: must be 16 to 64 bytes in base64"),
-        ("mode", "fast", "mode: must be one of: document"),
+        ("mode", "fast", "mode: must be one of: document, batch, session"),
         ("timeoutMs", 0, "timeoutMs: must be a whole number from 1 to 120000"),
         ("id", "a b", "id: must be 1 to 128 visible ASCII characters without blanks"),
         ("url", "https://ec.europa.eu/", "'url': unknown field"),

@@ -1,5 +1,6 @@
 """The boot: each check in its order, each failing closed. What only a real kernel has is seen in the emulated host."""
 
+import ast
 import base64
 import hashlib
 import json
@@ -175,3 +176,21 @@ def test_an_identity_that_cannot_be_attested_is_not_shown() -> None:
         nsm.fault = Answers(ErrorCode.InternalError)
         reply = json.loads(running.worker.answer(b'{"type":"identity"}'))
         assert (reply["success"], reply["status"], "identity" in reply) == (False, 502, False)
+
+
+DRAWS = {"generate", "urandom", "token_bytes", "randbytes", "uuid4", "encrypt"}
+
+
+def at_import(node: ast.AST) -> list[str]:
+    """Return the names of what is called when this module is imported, not when its functions are."""
+    if isinstance(node, ast.FunctionDef | ast.Lambda):
+        return []
+    name = [ast.unparse(node.func).rpartition(".")[2]] if isinstance(node, ast.Call) else []
+    return name + [found for child in ast.iter_child_nodes(node) for found in at_import(child)]
+
+
+def test_nothing_draws_random_bytes_before_the_boot_has_seen_to_the_generator() -> None:
+    assert at_import(ast.parse("X = a.generate()\ndef f():\n    return b.urandom()\n")) == ["generate"]
+    files = [path for room in ("enclave_worker", "wire", "policy", "nsm") for path in (ROOT / room).rglob("*.py")]
+    drawing = {str(path): DRAWS & set(at_import(ast.parse(path.read_text()))) for path in files}
+    assert {path: names for path, names in drawing.items() if names} == {}

@@ -219,6 +219,8 @@ def test_a_sealed_query_is_answered_as_an_unsealed_one_and_may_go_where_sealing_
         client.seal({"id": "q1", "service": "test", "operation": "test.vault", "params": {"id": "a1"}})
         reply = client.open(running.worker.answer(client.frame()))
     assert (reply["success"], reply["result"]) == (True, ITEM)
+    line = json.loads(running.log.getvalue())
+    assert line.keys() == {"time", "service", "event", "sealed", "calls", "ms"}  # not its id, operation or end
 
 
 @pytest.mark.parametrize("operation", ["test.silent", "test.other"])

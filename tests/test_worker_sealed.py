@@ -1,6 +1,7 @@
 """Sealed requests, the enclave's half: what opens, what does not, and that a refusal says nothing else."""
 
 import base64
+import errno
 import json
 from typing import Any
 
@@ -8,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devstack.nsm_faults import Fails
+from devstack.soft_nsm import SoftNsm
+from devstack.upstream import Request, Response
 from enclave_worker.sealed import envelope, opening, padding
+from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import HOUR_MS, KeyRing, Lifetime
 from enclave_worker.sealed.replays import WINDOW_MS, MemoryFull, Replayed, ReplayMemory, Stale
 from enclave_worker.worker import Capacity, unix_milliseconds
@@ -61,6 +66,31 @@ def test_every_answer_that_fits_the_least_bucket_has_one_size() -> None:
             client.seal(request)
             sizes.add(len(base64.b64decode(json.loads(running.worker.answer(client.frame()))["sealed"])))
     assert sizes == {padding.LEAST_ANSWER_BYTES + envelope.OVERHEAD_BYTES}
+
+
+def test_the_log_of_a_sealed_call_says_what_its_carrier_sees_and_nothing_that_was_inside() -> None:
+    def answer(_: Request) -> Response:
+        return Response(status=418, headers=(), body=b"")
+
+    def events(running: Enclave) -> list[dict[str, Any]]:
+        return [{**json.loads(line), "time": 0, "ms": 0} for line in running.log.getvalue().splitlines()]
+
+    common = {"time": 0, "ms": 0, "service": "test", "sealed": True}
+    with enclave(answer, capacity=Capacity(fetches=1)) as running:
+        client = sealer(running.worker)
+        for request in (CALL, {**CALL, "url": f"https://{HOST}/no/such"}, {**CALL, "body": 5}):
+            client.seal({**request, "id": "m4rk"})
+            client.open(running.worker.answer(client.frame()))
+        running.upstream.stop()
+        client.seal({**CALL, "id": "m4rk"})
+        client.open(running.worker.answer(client.frame()))
+        said = events(running)
+    assert said == [
+        {**common, "event": "fetched", "host": HOST},
+        {**common, "event": "refused"},
+        {**common, "event": "bad message"},
+        {**common, "event": "fetched", "host": HOST},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +148,7 @@ def damaged(client: Sealer) -> dict[str, bytes]:
         "unreadable: longer": client.frame(good + b"\0"),
         "unreadable: reordered halves": client.frame(good[middle:] + good[:middle]),
         "unreadable: reordered blocks": client.frame(good[:1136] + good[1152:1168] + good[1136:1152] + good[1168:]),
-        "unreadable: oversized": client.frame(b"x" * (opening.MAX_SEALED_BYTES + 1)),
+        "unreadable: oversized": client.frame(client.seal({**CALL, "body": "x" * padding.MAX_REQUEST_BYTES})),
         "unreadable: not padded": client.frame(client.seal_padded(json.dumps(inside).encode())),
         "unreadable: padding not zero": client.frame(
             client.seal_padded(padding.pad(json.dumps(inside).encode(), least=4096)[:-1] + b"\1")
@@ -213,6 +243,16 @@ def test_a_full_memory_refuses_instead_of_forgetting() -> None:
         assert refused(running.worker.answer(client.frame(first))) == "sealed.replayed"
 
 
+def test_questions_for_the_identity_take_a_part_of_the_nsm_and_no_more() -> None:
+    question = b'{"type":"identity"}'
+    with enclave(nsm=SoftNsm(service_time=0.3), capacity=Capacity(identities=2)) as running:
+        replies = [json.loads(reply) for reply in in_threads(6, lambda _: running.worker.answer(question))]
+        assert sorted(reply.get("status", 200) for reply in replies) == [200, 200, 503, 503, 503, 503]
+        assert json.loads(running.worker.answer(question))["success"] is True
+        running.nsm.fault = Fails(errno.EIO)
+        assert [json.loads(running.worker.answer(question))["status"] for _ in range(3)] == [502] * 3
+
+
 def test_after_rotation_the_old_key_works_for_the_overlap_and_no_longer() -> None:
     ahead = [0]
     with enclave(
@@ -301,6 +341,16 @@ def test_the_replay_memory_forgets_what_has_become_stale_and_nothing_sooner() ->
     memory.admit(b"b", stated_ms=later, now_ms=later)
 
 
+def test_a_thread_that_was_held_up_replays_nothing_that_has_been_forgotten() -> None:
+    memory = ReplayMemory()
+    stated = 20 * 60_000 - 1  # the last of its minute: a millisecond later than its window, the minute is dropped
+    memory.admit(b"a", stated_ms=stated, now_ms=stated)
+    read_before = stated + WINDOW_MS
+    memory.admit(b"b", stated_ms=read_before + 1, now_ms=read_before + 1)
+    with pytest.raises(Stale):
+        memory.admit(b"a", stated_ms=stated, now_ms=read_before)
+
+
 def test_a_ring_without_visitors_makes_a_new_key_when_one_comes() -> None:
     now = [0]
     ring = KeyRing(lambda: now[0])
@@ -309,3 +359,27 @@ def test_a_ring_without_visitors_makes_a_new_key_when_one_comes() -> None:
     second = ring.current()
     assert (first.id != second.id, second.until_ms, ring.find(first.id)) == (True, 11 * HOUR_MS, None)
     assert "private" not in repr(second)
+
+
+def test_a_key_is_current_for_an_hour_and_accepted_for_a_quarter_more_to_the_millisecond() -> None:
+    now = [0]
+    ring = KeyRing(lambda: now[0])
+    first = ring.current()
+    seen = []
+    for now[0] in (HOUR_MS - 1, HOUR_MS, HOUR_MS + HOUR_MS // 4 - 1, HOUR_MS + HOUR_MS // 4):
+        seen.append((ring.current().id == first.id, ring.find(first.id) is not None))
+    assert seen == [(True, True), (False, True), (False, True), (False, False)]
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresh_again() -> None:
+    shown = [1000]
+    clock = ForwardClock(lambda: shown[0])
+    assert [clock() for shown[0] in (1000, 5000, 2000, 5001)] == [1000, 5000, 5000, 5001]
+    off_ms = [0]
+    with enclave(clock_ms=lambda: unix_milliseconds() + off_ms[0]) as running:
+        client = sealer(running.worker)
+        held_back = client.seal(CALL)
+        off_ms[0] = WINDOW_MS + 1000
+        assert refused(running.worker.answer(client.frame(held_back))) == "sealed.stale"
+        off_ms[0] = 0
+        assert refused(running.worker.answer(client.frame(held_back))) == "sealed.stale"

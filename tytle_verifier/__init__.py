@@ -13,6 +13,7 @@ The specification is VERIFICATION.md; steps have the same numbers there, in `ver
 
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
+from tytle_verifier.derive import Derived, derive
 from tytle_verifier.document import Document, Rules
 from tytle_verifier.errors import (
     AttestedFailure,
@@ -20,6 +21,7 @@ from tytle_verifier.errors import (
     ChainError,
     CoseError,
     DebugModeError,
+    DerivationError,
     DocumentError,
     IdentityBusy,
     InputError,
@@ -68,6 +70,8 @@ __all__ = [
     "ChainError",
     "CoseError",
     "DebugModeError",
+    "DerivationError",
+    "Derived",
     "Digest",
     "Document",
     "DocumentError",
@@ -111,6 +115,7 @@ __all__ = [
     "VerifiedIdentity",
     "VerifiedReply",
     "VerifierError",
+    "derive",
     "live",
     "load_policy",
     "load_query",

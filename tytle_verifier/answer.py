@@ -61,6 +61,15 @@ def check_origin(statement: Statement, accepted: Accepted) -> str:
     return f"service {statement.service}, manifest {statement.manifest.hex()[:16]}..."
 
 
+def check_mode(mode: str, policy: Policy) -> tuple[str, ...]:
+    """Compare the mode with those that the policy accepts, if it lists any. Raises: StatementError."""
+    if not policy.modes:
+        return ()
+    if mode not in policy.modes:
+        raise StatementError("mode", got=mode, expected=", ".join(sorted(policy.modes)))
+    return (f"mode {mode}",)
+
+
 def check_clock(statement: Statement, signed_ms: int) -> str:
     """Compare the enclave's clock with the signed time of the document, both ms. Raises: StatementError."""
     gap = signed_ms - statement.time_ms
@@ -243,10 +252,12 @@ def unchecked(statement: Statement, reply: Reply, accepted: Accepted, held: Held
         "what was asked: no request given": held.request is None,
         "the query's parameters: the enclave's code turned them into its calls": isinstance(held.request, Query),
         "manifest digest: the release pins none": accepted.release.manifest is None,
+        "mode: the policy lists none": not policy.modes,
         "URL: the policy lists none": not policy.urls,
         "method: the policy lists none": not policy.methods,
         "upstream public key: chosen by the enclave's root store": not policy.tls.spki,
         f"values of withheld headers: {', '.join(withheld)}": bool(withheld),
+        "the enclave's clock since its session began": reply.attestation.mode == "session",
         "boot and seq: whether other statements were held back": True,
         "the courier's error text": reply.error is not None,
         **results.unchecked(statement, policy.schemas),

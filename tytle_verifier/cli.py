@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
@@ -27,6 +28,7 @@ exit codes:
   4      verified, and what is attested is that the fetch failed, or that a query has no result: there is no answer
   5      a bare document without --policy: some Nitro enclave, the code is not checked
   6      verify-many: not every file was verified
+  7      derive: verified, and what is attested does not follow from the bodies
   10..19 refused at step 0..9
 """
 
@@ -45,13 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    choices = Choices(
+    body = many.read(options.body) if options.body else None
+    return _print(evidence.judge(_input(options.file), replace(_choices(options), body=body)), options)
+
+
+def _derive(options: argparse.Namespace) -> int:
+    bodies = [many.read(path) for path in options.body]
+    return _print(evidence.judge_derivation(_input(options.file), _choices(options), bodies), options)
+
+
+def _choices(options: argparse.Namespace) -> Choices:
+    return Choices(
         time=_time(options),
         policy=policy_file.load(many.read(options.policy)) if options.policy else None,
         request=request.decode_either(many.read(options.request)) if options.request else None,
-        body=many.read(options.body) if options.body else None,
     )
-    return _print(evidence.judge(_input(options.file), choices), options)
 
 
 def _identity(options: argparse.Namespace) -> int:
@@ -89,7 +99,13 @@ def _inspect(options: argparse.Namespace) -> int:
     return Exit.VERIFIED
 
 
-HANDLERS = {"verify": _verify, "verify-many": _verify_many, "identity": _identity, "inspect": _inspect}
+HANDLERS = {
+    "verify": _verify,
+    "derive": _derive,
+    "verify-many": _verify_many,
+    "identity": _identity,
+    "inspect": _inspect,
+}
 
 
 def _input(name: str) -> bytes:
@@ -151,6 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--request", type=Path, help="the JSON that was sent to the parent")
     one.add_argument("--body", type=Path, help="a response body that you hold")
     _common(one)
+    again = commands.add_parser("derive", help="verify one reply, and derive its values anew", allow_abbrev=False)
+    again.add_argument("file", help="a parent's JSON reply to a query; - is standard input")
+    again.add_argument("--request", type=Path, help="the JSON that was sent to the parent")
+    bodies = "the upstreams' raw bodies, one for each answered call, in order"
+    again.add_argument("--body", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help=bodies)
+    _common(again)
     folder = commands.add_parser("verify-many", help="verify every file of a folder", allow_abbrev=False)
     folder.add_argument("folder", type=Path)
     folder.add_argument("--jobs", type=_jobs, default=min(os.cpu_count() or 1, 256), help="processes")

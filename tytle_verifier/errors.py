@@ -26,6 +26,12 @@ def shown(value: object) -> str:
     return line if fits else f"{line[:MAX_SHOWN_CHARACTERS]}... ({len(text)} long)"
 
 
+def _clause(problem: str, got: str | None, expected: str | None) -> str:
+    compared = [f"got {got}"] if got is not None else []
+    compared += [f"expected {expected}"] if expected is not None else []
+    return ": ".join([problem, *([", ".join(compared)] if compared else [])])
+
+
 class VerifierError(Exception):
     """Root of the tree; `advice` says what the person in front of the screen can do."""
 
@@ -62,9 +68,7 @@ class VerificationError(VerifierError):
     @property
     def detail(self) -> str:
         """The line without its step."""
-        compared = [f"got {self.got}"] if self.got is not None else []
-        compared += [f"expected {self.expected}"] if self.expected is not None else []
-        return ": ".join([self.problem, *([", ".join(compared)] if compared else [])])
+        return _clause(self.problem, self.got, self.expected)
 
 
 class NotOpened(VerifierError):
@@ -102,6 +106,23 @@ class AttestedFailure(VerifierError):
     """Not a refusal: the evidence verified, and what the enclave attests is that no complete answer came."""
 
     advice = "The outage is genuine; there is no answer to use. Ask again."
+
+
+class DerivationError(VerifierError):
+    """Not a refusal of steps 0-9, all of which held: what is attested does not follow from the upstreams' raw bodies.
+
+    Either the enclave's code reads these bodies wrongly, or this verifier does; `got` is what follows from the bodies,
+    `expected` what is attested. Both are short printable texts or None.
+    """
+
+    advice = "Do not use the values, and report both: the release's code and this verifier contradict each other."
+
+    def __init__(self, problem: str, *, got: object = None, expected: object = None) -> None:
+        """Describe the `problem` in one clause; `got` and `expected` are quoted by `shown`."""
+        self.problem = shown(problem)
+        self.got = None if got is None else shown(got)
+        self.expected = None if expected is None else shown(expected)
+        super().__init__(_clause(self.problem, self.got, self.expected))
 
 
 class InputError(VerificationError):

@@ -5,17 +5,19 @@ For the command line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tytle_verifier import jsontext, verdict
 from tytle_verifier.chain import LinkCache
-from tytle_verifier.errors import InputError, PolicyError, VerificationError
+from tytle_verifier.derive import derive
+from tytle_verifier.errors import DerivationError, InputError, PolicyError, VerificationError
 from tytle_verifier.policy import Policy, refuse_debug
 from tytle_verifier.report import IDENTITY_TITLES
 from tytle_verifier.request import Query, Request
 from tytle_verifier.sealed.verification import verify_identity
 from tytle_verifier.verdict import Verdict
-from tytle_verifier.verify import verify_document, verify_reply
+from tytle_verifier.verify import VerifiedReply, verify_document, verify_reply
 from tytle_verifier.when import Time
 
 
@@ -59,6 +61,20 @@ def judge(data: bytes, choices: Choices) -> Verdict:
         return verdict.of_refusal(error, last_step=last_step)
 
 
+def judge_derivation(data: bytes, choices: Choices, bodies: Sequence[bytes]) -> Verdict:
+    """Verify the reply in `data`, then derive its values from `bodies`. Raises: PolicyError, also for other bodies."""
+    try:
+        if document_in(data) is not None:
+            raise PolicyError("a bare document holds no values: give a whole reply")
+        verified = _verified(data, choices)
+    except VerificationError as error:
+        return verdict.of_refusal(error, last_step=9)
+    try:
+        return verdict.of_derivation(verified, derive(verified, bodies))
+    except DerivationError as error:
+        return verdict.of_derivation(verified, error)
+
+
 def judge_identity(data: bytes, challenge: bytes, choices: Choices) -> Verdict:
     """Verify the answer to `GET /enclaves/NAME/identity` against AWS's root. Raises: PolicyError as `judge` does."""
     if choices.policy is None:
@@ -82,9 +98,13 @@ def _judge_document(document: bytes, choices: Choices) -> Verdict:
 
 
 def _judge_reply(data: bytes, choices: Choices) -> Verdict:
+    return verdict.of_reply(_verified(data, choices))
+
+
+def _verified(data: bytes, choices: Choices) -> VerifiedReply:
     if choices.policy is None:
         raise PolicyError("a reply needs a policy: without one nothing says whose code answered")
-    verified = verify_reply(
+    return verify_reply(
         data,
         policy=choices.policy,
         time=choices.time,
@@ -92,4 +112,3 @@ def _judge_reply(data: bytes, choices: Choices) -> Verdict:
         body=choices.body,
         cache=choices.cache,
     )
-    return verdict.of_reply(verified)

@@ -11,6 +11,7 @@ from tytle_verifier import document as documents
 from tytle_verifier import reply as replies
 from tytle_verifier.certificate import Certificate
 from tytle_verifier.errors import InputError
+from tytle_verifier.session import MAX_MESSAGE_BYTES
 from tytle_verifier.verify import MAX_DOCUMENT_BYTES
 
 
@@ -26,6 +27,7 @@ def claims(data: bytes) -> dict[str, object]:
         "verified": False,
         "mode": attestation.mode,
         "inclusion": plain(attestation.inclusion),
+        "session": None if attestation.session is None else _session(attestation.session),
         "reply": shown,
         "statement": plain(statement.decode(attestation.statement)),
         "document": _document(attestation.document),
@@ -46,6 +48,12 @@ def plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _session(message: bytes) -> object:
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise InputError("session size", got=f"{len(message)} bytes", expected=f"at most {MAX_MESSAGE_BYTES}")
+    return plain(statement.decode_user_data(cose.decode(message, cose.ES256).payload))
 
 
 def _document(data: bytes) -> object:

@@ -1,8 +1,7 @@
 """Step 7, first half: how each mode lets a document vouch for user data. A literal table; an unknown mode is refused.
 
 A mode turns a reply's evidence into the `UserData` that some verified key signed. `document` and `batch` find it in the
-document itself and differ in its nonce. A mode with another key (a session key bound by the document's public_key)
-is one more function here with a file of its own.
+document itself and differ in its nonce; in `session` the document vouches for a key, and that key signed it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tytle_verifier import statement
+from tytle_verifier import session, statement
 from tytle_verifier.document import Document
 from tytle_verifier.errors import BindingError
 from tytle_verifier.reply import Attestation
 from tytle_verifier.statement import UserData
 
+SESSION: Final = "session"
 NONCE_BYTES = 32  # SHA-256 of the legacy fields, compared in step 9
 Mode = Callable[[Document, Attestation], UserData]
 
@@ -26,6 +26,8 @@ def signed_user_data(document: Document, attestation: Attestation) -> UserData:
     mode = MODES.get(attestation.mode)
     if mode is None:
         raise BindingError("unknown mode", got=attestation.mode, expected=" or ".join(MODES))
+    if attestation.mode != SESSION and attestation.session is not None:
+        raise BindingError(f"session in mode {attestation.mode}", got="a message", expected="none")
     return mode(document, attestation)
 
 
@@ -46,10 +48,22 @@ def _batch(document: Document, _: Attestation) -> UserData:
     return _in_document(document)
 
 
+def _session(document: Document, attestation: Attestation) -> UserData:
+    """One document for the key of one worker process, and that key's signature for each statement."""
+    if document.nonce is not None:
+        raise BindingError("document nonce in mode session", got=document.nonce, expected="none")
+    if attestation.session is None:
+        raise BindingError("session", got="none", expected="a message that the session's key signed")
+    data = session.signed_user_data(document, attestation.session)
+    if data.size != 1:
+        raise BindingError("user_data.size in mode session", got=data.size, expected=1)
+    return data
+
+
 def _in_document(document: Document) -> UserData:
     if document.user_data is None:
         raise BindingError("the document has no user_data", expected="a map that commits to the statement")
     return statement.decode_user_data(document.user_data)
 
 
-MODES: Final[Mapping[str, Mode]] = MappingProxyType({"document": _document, "batch": _batch})
+MODES: Final[Mapping[str, Mode]] = MappingProxyType({"document": _document, "batch": _batch, SESSION: _session})

@@ -19,6 +19,7 @@ from tytle_verifier.request import check_challenge
 from tytle_verifier.schemas import SCHEMAS, Schema
 
 REQUIRED_PCRS: Final = (0, 1, 2)  # the image; its kernel and boot ramdisk; the application
+KNOWN_MODES: Final = frozenset({"document", "batch", "session"})
 SEALING: Final = frozenset({"optional", "required"})
 KNOWN_TLS: Final = frozenset({"TLSv1.2", "TLSv1.3"})  # the enclave offers no other
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -93,6 +94,7 @@ class Policy:
     the host; empty is not checked. `methods`: upper case; empty is not checked. `challenge`: the 16..64 bytes this
     caller sent; `require_challenge` refuses an answer without a compared challenge. `max_age`: tightens `Live`.
     `schemas`: by id, those of queries that this verifier does not know by itself; afterwards all that are known.
+    `modes`: how statements may be signed, of KNOWN_MODES; empty is not checked.
     `sealed`: "required" keeps an adapter from sending a credential that is not sealed; of an answer it says nothing.
     Raises: PolicyError (a ValueError) for whatever is empty, zero or malformed.
     """
@@ -107,6 +109,7 @@ class Policy:
     max_age: timedelta | None = None
     tls: TlsDemands = field(default_factory=TlsDemands)
     schemas: Mapping[str, Schema] = field(default_factory=dict)
+    modes: frozenset[str] = frozenset()
     sealed: str = "optional"
 
     def __post_init__(self) -> None:
@@ -116,9 +119,11 @@ class Policy:
             if not values:
                 raise PolicyError(f"the allow-set of PCR{index} is empty")
             _check_pcrs(index, values)
-        given: tuple[object, ...] = (self.methods, self.urls)
+        given: tuple[object, ...] = (self.methods, self.urls, self.modes)
         if any(isinstance(each, str) for each in given):
-            raise PolicyError("methods and urls are collections of texts, not one text")
+            raise PolicyError("methods, urls and modes are collections of texts, not one text")
+        if not KNOWN_MODES.issuperset(self.modes):
+            raise PolicyError(f"modes must be among {', '.join(sorted(KNOWN_MODES))}")
         _check_releases(self.releases)
         _check_urls(self.urls)
         check_challenge(self.challenge)
@@ -131,6 +136,7 @@ class Policy:
         object.__setattr__(self, "releases", tuple(self.releases))
         object.__setattr__(self, "methods", frozenset(self.methods))
         object.__setattr__(self, "urls", tuple(self.urls))
+        object.__setattr__(self, "modes", frozenset(self.modes))
 
     def allows_url(self, url: str) -> bool:
         """Tell whether `url` equals one of `urls` or begins as one of them that ends in `*`; true if there are none."""

@@ -36,7 +36,7 @@ def load(data: bytes) -> Policy:
 
 
 def _policy(table: dict[str, object]) -> Policy:
-    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "schemas", "sealed")
+    optional = ("urls", "methods", "require_challenge", "max_age_seconds", "tls", "pcrs", "schemas", "modes", "sealed")
     fields = Fields(table, "", required=("service", "releases"), optional=optional)
     return Policy(
         service=fields.text("service"),
@@ -44,6 +44,7 @@ def _policy(table: dict[str, object]) -> Policy:
         pcrs=fields.maybe("pcrs", lambda key: _allow_sets(fields, key)) or {},
         urls=fields.maybe("urls", lambda key: _texts(fields, key)) or (),
         methods=frozenset(fields.maybe("methods", lambda key: _texts(fields, key)) or ()),
+        modes=frozenset(fields.maybe("modes", lambda key: _texts(fields, key)) or ()),
         require_challenge=fields.maybe("require_challenge", fields.flag) or False,
         max_age=fields.maybe("max_age_seconds", lambda key: _seconds(fields, key)),
         tls=fields.maybe("tls", lambda key: _tls(fields.raw(key))) or TlsDemands(),

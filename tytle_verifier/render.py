@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from tytle_verifier.derive import Derived
+from tytle_verifier.errors import DerivationError
 from tytle_verifier.report import Step
 from tytle_verifier.verdict import Verdict
 
 _COLOURS = {"ok": "32", "NO": "31;1", "--": "2", "not checked": "33"}
-_LABELS = {"refused": "REFUSED", "partly": "PARTLY VERIFIED", "failure": "VERIFIED, AND THE FETCH FAILED"}
+_LABELS = {
+    "refused": "REFUSED",
+    "partly": "PARTLY VERIFIED",
+    "failure": "VERIFIED, AND THE FETCH FAILED",
+    "contradicted": "CONTRADICTED",
+}
+_DERIVATION = "derivation from raw bodies"
 
 
 def text(verdict: Verdict, *, colour: bool = False) -> str:
     """Return every step, what each compared and did not check, and the verdict, one line each."""
     lines = [line for number in range(len(verdict.titles)) for line in _step(verdict, number, colour)]
+    lines += _derivation(verdict, colour)
     return "\n".join([*lines, "", _headline(verdict, colour), ""])
 
 
@@ -26,7 +35,7 @@ def line(verdict: Verdict) -> str:
 def as_json(verdict: Verdict, **more: str) -> str:
     """Return the verdict as one line of JSON; `more` names what it is about, for example `file`."""
     error = verdict.error
-    value = {
+    value: dict[str, object] = {
         **more,
         "verdict": verdict.word,
         "exitCode": int(verdict.code),
@@ -42,7 +51,23 @@ def as_json(verdict: Verdict, **more: str) -> str:
             "advice": error.advice,
         },
     }
+    if verdict.derivation is not None:
+        value["derivation"] = _plain_derivation(verdict.derivation)
     return json.dumps(value)
+
+
+def _plain_derivation(derivation: Derived | DerivationError) -> dict[str, object]:
+    if isinstance(derivation, DerivationError):
+        return {"problem": derivation.problem, "got": derivation.got, "expected": derivation.expected}
+    return {
+        "operation": derivation.operation,
+        "schema": derivation.schema,
+        "values": None if derivation.values is None else dict(derivation.values),
+        "error": derivation.error,
+        "problem": derivation.problem,
+        "compared": list(derivation.compared),
+        "notChecked": list(derivation.not_compared),
+    }
 
 
 def _plain(step: Step) -> dict[str, object]:
@@ -68,6 +93,18 @@ def _step(verdict: Verdict, number: int, colour: bool) -> Iterator[str]:
     else:
         why = "not reached" if number <= verdict.last_step and error is not None else "not applied"
         yield f"{number} {_paint('--', '--', colour)}  {verdict.titles[number]}: {why}"
+
+
+def _derivation(verdict: Verdict, colour: bool) -> Iterator[str]:
+    derivation = verdict.derivation
+    if isinstance(derivation, DerivationError):
+        yield f"D {_paint('NO', 'NO', colour)}  {_DERIVATION}"
+        yield f"      {derivation}"
+        yield f"      {derivation.advice}"
+    elif derivation is not None:
+        yield f"D {_paint('ok', 'ok', colour)}  {_DERIVATION}"
+        yield from (f"      {line}" for line in derivation.compared)
+        yield from (f"      {_paint('not checked', 'not checked', colour)}: {rest}" for rest in derivation.not_compared)
 
 
 def _label(verdict: Verdict) -> str:

@@ -41,6 +41,7 @@ class Attestation:
     statement: bytes
     mode: str
     inclusion: Inclusion
+    session: bytes | None = None
     bn254_hash: str | None = None
 
 
@@ -115,7 +116,7 @@ def body_bytes(fields: Fields, key: str) -> bytes:
 
 
 def _attestation(value: object) -> Attestation:
-    fields = Fields(value, "attestation", required=_ATTESTATION, optional=("inclusion", "bn254Hash"))
+    fields = Fields(value, "attestation", required=_ATTESTATION, optional=("inclusion", "session", "bn254Hash"))
     pcrs = Fields(fields.raw("pcrs"), "attestation.pcrs", required=("pcr0", "pcr1", "pcr2"))
     return Attestation(
         id=fields.text("attestationId"),
@@ -130,6 +131,7 @@ def _attestation(value: object) -> Attestation:
         statement=_base64(fields, "statement"),
         mode=fields.text("mode"),
         inclusion=fields.maybe("inclusion", lambda key: _inclusion(fields.raw(key))) or Inclusion(),
+        session=fields.maybe("session", lambda key: _base64(fields, key)),
         bn254_hash=fields.maybe("bn254Hash", fields.text),
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from tytle_verifier.errors import VerificationError, shown
+from tytle_verifier.derive import Derived
+from tytle_verifier.errors import DerivationError, VerificationError, shown
 from tytle_verifier.report import IDENTITY_TITLES, TITLES, Report
 from tytle_verifier.sealed.verification import VerifiedIdentity
 from tytle_verifier.statement import Failure, NoResult, Result
@@ -21,6 +22,7 @@ class Exit(IntEnum):
     ATTESTED_FAILURE = 4
     MEASUREMENT_NOT_CHECKED = 5
     NOT_ALL_VERIFIED = 6
+    CONTRADICTED = 7
     REFUSED = 10
 
 
@@ -29,7 +31,8 @@ class Verdict:
     """`word` for programs, `headline` for people; `error` is what refused the evidence, None if nothing did.
 
     `last_step` is the last step that it has: 9 for a reply, 8 for an identity, 6 for a bare document.
-    `titles` are the steps' names.
+    `titles` are the steps' names. `derivation` is what came of deriving the values from raw bodies, None where that was
+    not asked for, or the evidence was refused.
     """
 
     code: int
@@ -39,6 +42,7 @@ class Verdict:
     last_step: int
     error: VerificationError | None = None
     titles: tuple[str, ...] = TITLES
+    derivation: Derived | DerivationError | None = None
 
 
 def of_reply(verified: VerifiedReply) -> Verdict:
@@ -62,6 +66,18 @@ def _said(verified: VerifiedReply) -> tuple[str, Exit, str]:
         values = ", ".join(f"{name} {value!r}" for name, value in result.values.items())
         return "verified", Exit.VERIFIED, f"{shown(result.operation)} gives {shown(values)}"
     return "verified", Exit.VERIFIED, f"{asked} was answered {verified.outcome.status}"
+
+
+def of_derivation(verified: VerifiedReply, derivation: Derived | DerivationError) -> Verdict:
+    """Return the verdict on a reply whose ten steps held, and whose values were derived, or contradicted."""
+    made = replace(of_reply(verified), derivation=derivation)
+    if isinstance(derivation, DerivationError):
+        headline = f"{made.headline}; that does not follow from the bodies: {derivation}"
+        word = "contradicted" if verified.root.genuine else "test-contradicted"
+        return replace(made, code=Exit.CONTRADICTED, word=word, headline=headline)
+    if derivation.operation is None:
+        return made
+    return replace(made, headline=f"{made.headline}; that follows from the bodies")
 
 
 def of_document(verified: VerifiedDocument) -> Verdict:

@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tytle_verifier import answer, chain, cose, inclusion, legacy, modes
+from tytle_verifier import answer, chain, cose, inclusion, legacy, modes, session
 from tytle_verifier import document as documents
 from tytle_verifier import reply as replies
 from tytle_verifier import statement as statements
@@ -41,7 +41,7 @@ from tytle_verifier.report import Notebook, Report
 from tytle_verifier.request import Query, Request
 from tytle_verifier.roots import AWS_ROOT, Root
 from tytle_verifier.statement import Failure, NoResult, Response, Result, Statement
-from tytle_verifier.when import Live, Time, chain_instant, check_age, check_signed_at
+from tytle_verifier.when import Live, Time, chain_instant, check_age, check_not_ahead, check_signed_at
 
 MAX_DOCUMENT_BYTES = 20_480  # ours: AWS's largest payload (16384) and the envelope around it, with room
 
@@ -146,7 +146,8 @@ def verify_reply(
     run = _Run(time=time, root=root, max_age=policy.max_age, rules=rules or Rules(), cache=cache)
     with run.reporting():
         given = run.step_0_reply(bytes(reply))
-        document = run.steps_0_to_5(given.attestation.document)
+        in_session = given.attestation.mode == modes.SESSION
+        document = run.steps_0_to_5(given.attestation.document, in_session=in_session)
         release = run.step_6_measurements(document, policy)
         statement = run.step_7_binding(document, given.attestation)
         run.step_8_statement(statement, given, document, Accepted(policy=policy, release=release), held)
@@ -181,14 +182,17 @@ class _Run:
             error.report = self.notebook.report()
             raise
 
-    def steps_0_to_5(self, data: bytes) -> Document:
-        """The cryptographic level: the document is AWS's, unaltered, and of the chosen time."""
+    def steps_0_to_5(self, data: bytes, *, in_session: bool = False) -> Document:
+        """The cryptographic level: the document is AWS's, unaltered, and of the chosen time.
+
+        One that a session began with may be older: its answers have their own time, compared in step 8.
+        """
         self.step_0_document(data)
         message = self.step_1_cose(data)
         document = self.step_2_fields(message)
         key = self.step_3_chain(document)
         self.step_4_signature(message, key)
-        self.step_5_time(document)
+        self.step_5_time(document, in_session=in_session)
         return document
 
     def step_0_reply(self, data: bytes) -> Reply:
@@ -223,12 +227,15 @@ class _Run:
         cose.verify(message, key)
         self.notebook.passed(4, f"ECDSA P-384 with SHA-384 over {len(message.payload)} payload bytes as received")
 
-    def step_5_time(self, document: Document) -> None:
+    def step_5_time(self, document: Document, *, in_session: bool) -> None:
         leaf = document.certificate
         signed = f"signed {document.signed_at.isoformat()}, within the leaf's validity"
         check_signed_at(document.signed_at, leaf.not_before, leaf.not_after)
         if isinstance(self.time, Live):
-            age = check_age(self.time, document.signed_at, self.max_age)
+            if in_session:  # the leaf is valid now (step 3): that bounds the document's age
+                age = check_not_ahead(self.time, document.signed_at)
+            else:
+                age = check_age(self.time, document.signed_at, self.max_age)
             self.notebook.passed(5, signed, age)
         else:
             claim = f"freshness and replay: {type(self.time).__name__.lower()} time claims neither"
@@ -251,11 +258,12 @@ class _Run:
         if root != signed.root:
             raise BindingError("tree root", got=root, expected=signed.root)
         statement = statements.decode(given.statement)
+        vouched = (session.of(document).check(statement),) if given.mode == modes.SESSION else ()
         stated = statement.result.fields if isinstance(statement.result, Result) else None
         if signed.fields is not None and stated != signed.fields:
             raise BindingError("user_data.fields", got=signed.fields, expected="the statement's result.fields")
         leaf = f"mode {given.mode}: leaf {given.inclusion.index} of {signed.size}, root {root.hex()[:16]}..."
-        self.notebook.passed(7, leaf, "statement is deterministic CBOR")
+        self.notebook.passed(7, *vouched, leaf, "statement is deterministic CBOR")
         return statement
 
     def step_8_statement(
@@ -263,7 +271,8 @@ class _Run:
     ) -> None:
         lines = [
             answer.check_origin(statement, accepted),
-            answer.check_clock(statement, document.timestamp_ms),
+            *answer.check_mode(reply.attestation.mode, accepted.policy),
+            *self._clock(statement, reply, document, accepted.release),
             *answer.check_challenge(statement, accepted.policy, held),
             *(answer.check_exchange(exchange, accepted.policy) for exchange in statement.exchanges),
             *answer.check_request(statement, held),
@@ -271,6 +280,12 @@ class _Run:
             *answer.check_held_body(statement.answer, held),
         ]
         self.notebook.passed(8, *lines, not_checked=answer.unchecked(statement, reply, accepted, held))
+
+    def _clock(self, statement: Statement, reply: Reply, document: Document, release: Release) -> tuple[str, ...]:
+        if reply.attestation.mode == modes.SESSION:
+            within = session.check_time(statement, document, release)
+            return (within, *session.check_fresh(statement, self.time, self.max_age))
+        return (answer.check_clock(statement, document.timestamp_ms),)
 
     def step_9_legacy(self, statement: Statement, reply: Reply, document: Document) -> None:
         unsigned = "attestationId: only its form; the courier may choose it"

@@ -100,9 +100,16 @@ def check_age(time: Live, signed: datetime, max_age: timedelta | None) -> str:
     age = time.now - signed
     if age > limit:
         raise TimeError("too old", got=str(age), expected=f"at most {limit}")
-    if -age > time.skew:
-        raise TimeError("signed in the future", got=f"by {-age}", expected=f"at most {time.skew}")
+    check_not_ahead(time, signed)
     return f"at most {limit} old by the verifier's clock {time.now.isoformat()}"
+
+
+def check_not_ahead(time: Live, signed: datetime) -> str:
+    """Step 5, live only: not from the future; the line for the report. Raises: TimeError (RULES T3)."""
+    ahead = signed - time.now
+    if ahead > time.skew:
+        raise TimeError("signed in the future", got=f"by {ahead}", expected=f"at most {time.skew}")
+    return f"not from the future by the verifier's clock {time.now.isoformat()}"
 
 
 def _aware(instant: datetime) -> None:

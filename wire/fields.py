@@ -11,7 +11,7 @@ MIN_CHALLENGE_BYTES = 16  # 128 bits: guessing or repeating one is out of reach
 MAX_CHALLENGE_BYTES = 64
 MAX_ID_CHARS = 128
 MAX_TIMEOUT_MS = 120_000  # twice the predecessor's longest wait
-MODES = ("document",)
+MODES = ("document", "batch", "session")
 DEFAULT_MODE = "document"
 
 

@@ -20,16 +20,18 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except UnicodeDecodeError as exc:
-        raise MessageError("", f"the JSON is not UTF-8 (byte {exc.start})") from exc
+        problem = f"the JSON is not UTF-8 (byte {exc.start})"
     except json.JSONDecodeError as exc:
-        raise MessageError("", f"invalid JSON at character {exc.pos}: {exc.msg}") from exc
-    except RecursionError as exc:
-        raise MessageError("", "the JSON is nested too deeply") from exc
-    except ValueError as exc:  # an integer of more digits than Python converts
-        raise MessageError("", "invalid JSON: a number is too long") from exc
-    if not isinstance(value, dict):
-        raise MessageError("", "the JSON must be an object")
-    return value
+        problem = f"invalid JSON at character {exc.pos}: {exc.msg}"
+    except RecursionError:
+        problem = "the JSON is nested too deeply"
+    except ValueError:  # an integer of more digits than Python converts
+        problem = "invalid JSON: a number is too long"
+    else:
+        if isinstance(value, dict):
+            return value
+        problem = "the JSON must be an object"
+    raise MessageError("", problem)  # not from the decoders' errors, which hold all of `data`
 
 
 def dump(value: object) -> bytes:
@@ -45,10 +47,8 @@ def text(field: str, value: object) -> str:
     """
     if not isinstance(value, str):
         raise MessageError(field, f"must be a string, not {kind(value)}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise MessageError(field, "holds half a surrogate pair") from exc
+    if not _is_well_formed(value):
+        raise MessageError(field, "holds half a surrogate pair")
     return value
 
 
@@ -56,6 +56,14 @@ def kind(value: object) -> str:
     """Return the JSON name of a value's type, for messages that must not echo the value."""
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+def _is_well_formed(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:  # it holds `value`: nothing is raised from it
+        return False
+    return True
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ What a URL, a method or a header may hold is the business of `policy/`; here the
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wire import fields as read
@@ -24,10 +24,10 @@ class Call:
     """One wished-for fetch. `headers` keep the caller's order and spelling; `body` is None when not given."""
 
     id: str | None
-    url: str
+    url: str = field(repr=False)
     method: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
     challenge: bytes | None = None
     mode: str = read.DEFAULT_MODE
     timeout_ms: int | None = None

@@ -24,7 +24,7 @@ SUITE_NAME = "X-Wing/HKDF-SHA256/AES-256-GCM"
 OVERHEAD_BYTES = 1136  # X-Wing's ciphertext (1120) and the tag of AES-GCM (16)
 
 _SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-_PROBE = X25519PrivateKey.generate()  # agrees with every point but those of low order, and is used for nothing else
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(32))  # no secret: any scalar tells points of low order from others
 _MLKEM_BYTES = 1184  # FIPS 203: the encapsulation key of ML-KEM-768
 _X25519_BYTES = 32
 PUBLIC_KEY_BYTES = _MLKEM_BYTES + _X25519_BYTES

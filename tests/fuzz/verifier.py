@@ -38,6 +38,7 @@ TARGETS: tuple[Callable[[bytes], object], ...] = (
     _document,
     _reply,
     cose.decode,
+    lambda data: cose.decode(data, cose.ES256),
     lambda data: document.decode(data, tytle_verifier.Rules()),
     lambda data: certificate.load(data, name="fuzzed"),
     statement.decode,

@@ -122,6 +122,7 @@ def toml(given: Policy) -> str:
     lines = [f"service = {json.dumps(given.service)}"]
     lines += [f"urls = {json.dumps(given.urls)}"] if given.urls else []
     lines += [f"methods = {json.dumps(sorted(given.methods))}"] if given.methods else []
+    lines += [f"modes = {json.dumps(sorted(given.modes))}"] if given.modes else []
     lines += ["require_challenge = true"] if given.require_challenge else []
     lines += [f"max_age_seconds = {given.max_age // timedelta(seconds=1)}"] if given.max_age else []
     lines += [f"sealed = {json.dumps(given.sealed)}"]

@@ -16,6 +16,7 @@ import test_verifier_document as documents
 import test_verifier_policy as policies
 import test_verifier_query as queries
 import test_verifier_reply as replies
+import test_verifier_session as sessions
 import verifier_kit as kit
 from cases import Case, b64, document, reply, toml
 from chromium import Browser
@@ -133,8 +134,33 @@ def test_genuine_replies_verify(browser: Browser) -> None:
         reply(queries.thing(), request=None),
         reply(kit.reply(on_reply=replies.drop("bodyEncoding"))),
         *(reply(kit.reply(others=OTHERS[:count])) for count in range(len(OTHERS) + 1)),
+        *(reply(data, **more) for data, more in sessions.GENUINE_ONES),
     ]
     assert {decided for _, decided in compared(browser, cases)} == {None}
+
+
+def test_sessions_are_decided_alike(browser: Browser) -> None:
+    made = sessions.sessions
+    cases = [
+        *(reply(made.reply(**changes), name=f"{problem}: {name}") for problem, name, changes in sessions.MUTANTS),
+        *(reply(data, name=problem) for problem, data in sessions.AS_IF),
+        *(reply(made.reply(on_reply=put("attestation", "session", value=v))) for v in sessions.NO_BASE64),
+        *(reply(data, **more) for _, _, data, more in sessions.TIMES),
+        *(reply(made.reply(**sessions.vouching(key)), name=key.hex()) for key in sessions.garbage_keys(draws())),
+        *(reply(sessions.with_message(m), name=m.hex()) for m in sessions.garbage_messages(draws())),
+    ]
+    ours = compared(browser, cases)
+    assert {decided for _, decided in ours} == {None, 0, 3, 5, 6, 7, 8}
+    assert {decided for _, decided in ours[: len(sessions.MUTANTS) + len(sessions.AS_IF)]} == {7}
+
+
+def test_modes_are_accepted_alike(browser: Browser) -> None:
+    cases = [
+        reply(data, policy=policy(modes=accepted), name=f"{mode} of {sorted(accepted)}")
+        for mode, data in sessions.IN_MODES.items()
+        for accepted in (frozenset({mode}), frozenset(sessions.IN_MODES), frozenset(sessions.IN_MODES) - {mode})
+    ]
+    assert [decided for _, decided in compared(browser, cases)] == [None, None, 8] * 3
 
 
 def hooked(table: list[tuple[str, Any]], where: str, *, failed: bool = False, **more: Any) -> list[Case]:

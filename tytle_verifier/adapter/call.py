@@ -29,6 +29,7 @@ from tytle_verifier.request import Request
 from tytle_verifier.request import decode as load_request
 
 MAX_BODY_BYTES = 10 * 1024 * 1024  # the parent takes no larger request, JSON and all
+DEFAULT_MODE = "document"  # what a call without a mode asks for
 _READ_BYTES = 64 * 1024
 
 
@@ -40,7 +41,7 @@ class Call:
     asked: Request = field(repr=False)
 
 
-def encode(request: PreparedRequest, *, challenge: bytes, timeout_ms: int) -> Call:
+def encode(request: PreparedRequest, *, challenge: bytes, timeout_ms: int, mode: str = DEFAULT_MODE) -> Call:
     """Read the request whole, its body up to 10 MiB (a generator or file is consumed). Raises: NotSendable."""
     target = target_of(request)
     body = _body(request)
@@ -50,6 +51,7 @@ def encode(request: PreparedRequest, *, challenge: bytes, timeout_ms: int) -> Ca
         "headers": dict(_headers(request, target, body)),
         "challenge": base64.b64encode(challenge).decode(),
         "timeoutMs": timeout_ms,
+        **({} if mode == DEFAULT_MODE else {"mode": mode}),
         **_encoded(body),
     }
     data = json.dumps(fields, separators=(",", ":")).encode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from requests import PreparedRequest, Response
@@ -26,7 +27,7 @@ from tytle_verifier.adapter.sealing import SealedWay, check_boot, sent_once
 from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
 from tytle_verifier.errors import AttestedFailure, NotAttested, PolicyError, VerifierError, shown
-from tytle_verifier.policy import Policy
+from tytle_verifier.policy import KNOWN_MODES, Policy
 from tytle_verifier.reply import MAX_REPLY_BYTES
 from tytle_verifier.roots import AWS_ROOT, Root
 from tytle_verifier.sealed import Identities, VerifiedIdentity
@@ -44,6 +45,8 @@ class AttestedAdapter(HTTPAdapter):
     - `parent`: the parent's URL, before `/attest/fetch`. `parent_headers` go to the parent only, for example
       `{"Authorization": "Bearer ..."}`; the request's own headers, Authorization among them, go to the upstream.
     - `policy`: without a challenge of its own, since each request carries a fresh one. `root`: AWS's, or a TestPkiRoot.
+    - `mode`: how answers are to be signed, "document", "batch" or "session" (VERIFICATION.md, step 7). An answer in
+      another mode is refused, so that a parent cannot choose a weaker one; so is a mode that the policy does not list.
     - `sealed`: the enclave's identity is verified first and requests and answers are sealed, so that the parent sees
       the service's name, sizes and times. False sends them in clear; recorded replies can be replayed only so.
     - `clock` returns the time that each verification is about: this machine's now; `Archive` replays recorded replies.
@@ -61,6 +64,7 @@ class AttestedAdapter(HTTPAdapter):
         parent: str,
         policy: Policy,
         root: Root = AWS_ROOT,
+        mode: str = calls.DEFAULT_MODE,
         sealed: bool = True,
         parent_headers: Mapping[str, str] | None = None,
         clock: Callable[[], Time] = live,
@@ -72,7 +76,8 @@ class AttestedAdapter(HTTPAdapter):
         if policy.challenge is not None:
             raise PolicyError("this policy expects one challenge for ever; the adapter makes one per request")
         self._parent = Parent(parent, parent_headers or {})
-        self._policy, self._root = policy, root
+        self._mode = mode
+        self._policy, self._root = _in_mode(policy, mode), root
         self._clock, self._random = clock, random
         self._cache = LinkCache()
         self._sealed: SealedWay | None = None
@@ -103,7 +108,8 @@ class AttestedAdapter(HTTPAdapter):
         """
         del stream
         limits, timeout_ms = timeouts.resolve(timeout)
-        call = calls.encode(request, challenge=self._random(CHALLENGE_BYTES), timeout_ms=timeout_ms)
+        challenge = self._random(CHALLENGE_BYTES)
+        call = calls.encode(request, challenge=challenge, timeout_ms=timeout_ms, mode=self._mode)
         way = {"timeout": limits, "verify": verify, "cert": cert, "proxies": self._proxies(proxies or {})}
 
         def exchange(prepared: PreparedRequest) -> tuple[int, bytes]:
@@ -163,6 +169,13 @@ class AttestedAdapter(HTTPAdapter):
         """Return the proxies for the parent. The session looked NO_PROXY up for the upstream's host, not for it."""
         bypassed = "no" in proxies and should_bypass_proxies(self._parent.url, no_proxy=None)
         return {} if bypassed else proxies
+
+
+def _in_mode(policy: Policy, mode: str) -> Policy:
+    """Return the policy that accepts this mode alone. Raises: PolicyError for one that it does not accept."""
+    if mode not in (policy.modes or KNOWN_MODES):
+        raise PolicyError(f"mode {shown(mode)}: expected one of {', '.join(sorted(policy.modes or KNOWN_MODES))}")
+    return replace(policy, modes=frozenset({mode}))
 
 
 def _read(answer: Response) -> bytes:
