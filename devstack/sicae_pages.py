@@ -13,6 +13,19 @@ from html import escape
 NO_DATA = "Não existem dados para o critério de pesquisa indicado."
 NO_NIPC = "O campo &#39;NIPC&#39; não é válido"
 PLACES = 3
+_HEAD = """
+
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="pt" lang="pt">
+<head><link rel="stylesheet" media="all" type="text/css" href="all.css" /><title>
+\tSICAE - Sistema Informação da Classificação Portuguesa de Atividades Económicas
+</title>
+    <!-- Tag Manager -->
+    <script>
+        var d = document, g = d.createElement('script'), s = d.getElementsByTagName('script')[0];
+    </script><noscript>Your browser does not support JavaScript!</noscript>
+</head>
+<body>"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +50,7 @@ def search(fields: Fields, *, nipc: str = "", label: str = "", grid: str = "") -
     """Return the page with the form, what was asked in it, and a label for errors (markup) or a grid below it."""
     shown = f' value="{escape(nipc)}"' if nipc else ""
     error = f'<span id="ctl00_MainContent_lblError" class="ClassErro">{label}</span>' if label else ""
-    return f"""
-
-<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
-<html xmlns="http://www.w3.org/1999/xhtml" xml:lang="pt" lang="pt">
-<head><link rel="stylesheet" media="all" type="text/css" href="all.css" /><title>
-\tSICAE - Sistema Informação da Classificação Portuguesa de Atividades Económicas
-</title>
-    <!-- Tag Manager -->
-    <script>
-        var d = document, g = d.createElement('script'), s = d.getElementsByTagName('script')[0];
-    </script><noscript>Your browser does not support JavaScript!</noscript>
-</head>
-<body>
+    return f"""{_HEAD}
     <form name="aspnetForm" method="post" action="Consulta.aspx" id="aspnetForm">
 <div>
 <input type="hidden" name="__EVENTTARGET" id="__EVENTTARGET" value="" />

@@ -1,6 +1,7 @@
 """Replaying the predecessor's vectors of a custom handler: what it made of an answer, and what ours makes of it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from enclave_worker.fields.codec import Unencodable
@@ -61,3 +62,18 @@ def _outcome(found: Operation, params: dict[str, Any], script: Script, record: s
 def alike(one: Outcome, other: Outcome) -> bool:
     """Whether both gave the same record, or both refused, or both failed."""
     return one == other if "record" in (one[0], other[0]) else one[0] == other[0]
+
+
+def agree(came_out: Outcome, expected: Outcome, deviation: tuple[str, Outcome] | None) -> None:
+    """Demand that a vector came out as it did there, or as its deviation (row and outcome here) says and not alike."""
+    if deviation is None:
+        assert alike(came_out, expected), f"got {came_out}, expected {expected}"
+        return
+    assert not alike(came_out, expected), f"listed, but alike: {came_out}"
+    assert came_out == deviation[1]
+
+
+def right_answers(vectors: Mapping[str, dict[str, Any]], deviations: Mapping[str, object]) -> set[str]:
+    """Return the vectors whose record is the same on both sides; every deviation belongs to a vector."""
+    assert deviations.keys() <= vectors.keys()
+    return {name for name, vector in vectors.items() if theirs(vector)[0] == "record"} - deviations.keys()

@@ -28,6 +28,7 @@ SECRETS = {
     "body": f"body-{MARK}",
     "challenge": base64.b64encode(MARK.encode() * 2).decode(),
 }
+LOOKUP = {"service": "vies", "operation": "hmrc.lookup", "params": {}}
 
 
 RELAYS = keeps()
@@ -345,11 +346,15 @@ def test_a_gunicorn_that_saw_secrets_in_every_place_has_logged_none(gunicorn: Gu
             ({**SECRETS, "id": "garbage"}, "/attest/fetch"),
             ({**SECRETS, "url": f"https://{MARK}:{MARK}@ec.europa.eu/"}, "/attest/fetch"),
             ({"url": URL, "secret": MARK}, "/attest/fetch"),
+            ({**LOOKUP, "params": {"accessToken": MARK}}, "/attest/query"),
+            ({**LOOKUP, "operation": MARK, "params": {MARK: MARK}}, "/attest/query"),
+            ({**LOOKUP, "service": MARK}, "/attest/query"),
+            ({**LOOKUP, "params": [MARK]}, "/attest/query"),
         ]
     ]
     for data, _ in RAW.values():
         gunicorn.exchange(data)
-    assert statuses == [200, 200, 502, 400, 400]
+    assert statuses == [200, 200, 502, 400, 400, 200, 200, 404, 400]
     log = gunicorn.log.read_text(encoding="utf-8")
     assert '"event": "fetch"' in log
     assert '"event": "http error"' in log

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from enclave_worker.handlers.answers import MAX_DEPTH, MOST, Answer, read_object
 from enclave_worker.handlers.errors import OperationFailed
+from enclave_worker.handlers.operation import Ask
 
 
 def nested(depth: int, *, lists: bool) -> bytes:
@@ -61,3 +62,9 @@ def test_a_whole_number_is_one_from_zero_to_its_limit(value: Any) -> None:
     assert (Answer({"n": 0}).whole("n"), Answer({"n": MOST}).whole("n")) == (0, MOST)
     with pytest.raises(OperationFailed, match="n is not a whole number"):
         Answer({"n": value}).whole("n")
+
+
+def test_the_text_of_a_call_shows_neither_its_headers_nor_its_body() -> None:
+    ask = Ask(method="POST", url="https://a.example/b", headers=(("Authorization", "planted"),), body=b"planted")
+    assert "https://a.example/b" in repr(ask)
+    assert "planted" not in repr(ask)

@@ -77,7 +77,7 @@ def test_the_values_are_those_that_the_manifest_declares() -> None:
 )
 def test_anything_but_nine_digits_is_refused_before_anything_is_fetched(nif: object) -> None:
     asked: list[Ask] = []
-    with pytest.raises(ParamsRefused, match=r"^nif: expected a text of nine digits$"):
+    with pytest.raises(ParamsRefused, match=r"^nif: must be a text of nine digits$"):
         lookup(through(Sicae(), asked), nif)
     with pytest.raises(ParamsRefused):
         sicae.lookup({}, through(Sicae(), asked))
@@ -265,6 +265,9 @@ def test_the_longest_hidden_fields_fit_the_policy_s_request() -> None:
         ({"name": '<div title="A "B" LDA">A "B" LDA</div>'}, {"name": 'A "B" LDA'}),
         ({"name": '<div title=""B" LDA">"B" LDA</div>'}, {"name": '"B" LDA'}),
         ({"name": '<div style="x" title="A" style="y">A" style="y</div>'}, {"name": 'A" style="y'}),
+        ({"name": '<div title="A" x="B">A" x="B</div>'}, {"name": 'A" x="B'}),
+        ({"name": "<div title='A' x='B'>A' x='B</div>"}, {"name": "A' x='B"}),
+        ({"name": '<div title=\'A "B" &#39;C&#39;\'>A "B"</div>'}, {"name": "A \"B\" 'C'"}),
         ({"primary": '<div title="99999 coisas">71120</div>'}, {"cae1Desc": "99999 coisas"}),
         ({"primary": '<div title="">71120</div>'}, {"cae1Desc": None}),
         ({"primary": "\n 71120 \n"}, {"cae1Desc": None}),

@@ -261,6 +261,15 @@ def test_an_order_and_the_balance_of_a_named_block_are_three_exchanges() -> None
     assert monerium.TOKEN.encode() not in base64.b64decode(first["attestation"]["statement"])
 
 
+def test_the_fields_of_the_predecessor_are_those_of_the_last_call() -> None:
+    with order_service() as service:
+        shown = balance_of(service)["attestation"]
+    headers = '{"Content-Type":"application/json","Accept":"application/json"}'
+    request = f"https://{gnosis.HOST}/|POST|{headers}"
+    assert (shown["apiEndpoint"], shown["apiMethod"]) == (f"{gnosis.HOST}/", "POST")
+    assert shown["requestHash"] == hashlib.sha256(request.encode()).hexdigest()
+
+
 def test_that_an_order_does_not_exist_is_attested_after_one_call() -> None:
     with order_service() as service:
         reply = balance_of(service, "nonexistent-order")

@@ -3,7 +3,7 @@
 import pytest
 
 from policy.errors import NotAllowed, Refused
-from policy.rules import decide
+from policy.rules import check_operation_sealed, decide
 from tests.pay_kit import MANIFESTS
 
 STRIPE = "https://api.stripe.com/v1"
@@ -103,6 +103,17 @@ def test_a_credential_must_come_sealed(service: str, url: str) -> None:
     with pytest.raises(NotAllowed) as caught:
         decide(MANIFESTS[service], url=url, method="GET", headers=[KEY], body=None)
     assert caught.value.reason == "sealed.required"
+
+
+@pytest.mark.parametrize("service", MANIFESTS)
+def test_no_operation_is_answered_in_clear_also_where_only_one_of_its_upstreams_wants_sealing(service: str) -> None:
+    declared = MANIFESTS[service].operations
+    assert declared
+    for operation in declared:
+        check_operation_sealed(MANIFESTS[service], operation, sealed=True)
+        with pytest.raises(NotAllowed) as caught:
+            check_operation_sealed(MANIFESTS[service], operation, sealed=False)
+        assert caught.value.reason == "sealed.required"
 
 
 def test_the_addresses_are_the_published_ones() -> None:

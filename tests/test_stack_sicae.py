@@ -79,7 +79,7 @@ def test_an_answer_over_plain_http_is_believed_only_where_the_policy_names_the_h
     assert said_in(received.json())["exchanges"][0]["upstream"] == {"tls": None}
 
 
-def test_a_lookup_is_attested_with_both_calls_and_without_its_session(stack: Stack) -> None:
+def test_a_lookup_is_attested_with_both_calls_and_without_the_cookie_that_was_sent(stack: Stack) -> None:
     reply = query(stack)
     assert (reply["success"], reply["status"]) == (True, 200)
     said = said_in(reply)
@@ -90,6 +90,7 @@ def test_a_lookup_is_attested_with_both_calls_and_without_its_session(stack: Sta
         ("POST", URL),
     ]
     assert dict(search["request"]["headers"])["Cookie"] is None
+    assert any(name.lower() == "set-cookie" for name, _ in form["response"]["headers"])  # the session itself is there
     assert said["manifest"] == stack.manifest.digest
     values = said["result"]["values"]
     assert values == reply["result"]

@@ -50,6 +50,7 @@ def sheet(**cells: str) -> str:
         (sheet(name="A &amp; B &#76;da"), {"name": "A & B Lda"}),
         (sheet(name='<div title="ACME &quot;X&quot;">ACME...</div>'), {"name": 'ACME "X"'}),
         (sheet(name='<div title="AC"ME"">ACME</div>'), {"name": "ACME"}),
+        (sheet(name='<div title="AC" me="E">AC" me="E</div>'), {"name": 'AC" me="E'}),
         (sheet(primary="\u00a0 71120 \n"), {"cae1Desc": None}),
         (
             sheet(secondary="62010, 62020"),

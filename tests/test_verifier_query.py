@@ -1,5 +1,7 @@
 """Answers to queries: what is genuine verifies, and one mutant per way to fail. The rest: test_verifier_reply."""
 
+import contextlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,17 @@ from verifier_cases import REQUEST, policy, refused, verify
 from verifier_queries import ELEMENTS, FIELDS, THING, THING_LINES, VALUES, b64
 
 import tytle_verifier
-from tytle_verifier import AttestedFailure, PolicyError, Query, Result, load_policy, load_query, schemas, verdict
+from tytle_verifier import (
+    AttestedFailure,
+    PolicyError,
+    Query,
+    Result,
+    VerificationError,
+    load_policy,
+    load_query,
+    schemas,
+    verdict,
+)
 
 Hook = Callable[[dict[str, Any]], None]
 ASKED = Query(service="vies", operation="vies.check_vat", schema="VIES", challenge=kit.CHALLENGE, id="call-1")
@@ -26,6 +38,7 @@ def asked(**changes: Any) -> Query:
     return Query(**{**made, **changes})
 
 
+VAT = "tytle/vies-check-vat/v1"
 THINGS = {THING: schemas.parse(THING, THING_LINES)}
 
 
@@ -349,6 +362,8 @@ def test_one_id_is_one_list_of_fields() -> None:
         policy(schemas={THING: schemas.parse("tytle/other/v1", THING_LINES)})
     with pytest.raises(PolicyError, match="another one"):
         policy(schemas={"VIES": schemas.SCHEMAS["SICAE"]})
+    with pytest.raises(PolicyError, match="another one has this id"):
+        policy(schemas={VAT: schemas.parse(VAT, ["countryCode shortString", "valid boolean"])})
 
 
 def test_the_page_knows_the_schemas_that_the_package_knows() -> None:
@@ -364,3 +379,13 @@ def test_the_page_knows_the_schemas_that_the_package_knows() -> None:
 
 def schema_lines(schema: schemas.Schema) -> list[str]:
     return [f"{field.name} {field.encoding}{'?' * (field.optional and schema.versioned)}" for field in schema.fields]
+
+
+@pytest.mark.parametrize("genuine", [queries.reply(), queries.unanswered()])
+def test_a_reply_with_anything_changed_is_refused_but_for_the_courier_s_own_text(genuine: bytes) -> None:
+    believed = set()
+    for place, changed in queries.spoiled(genuine):
+        with contextlib.suppress(VerificationError):
+            ask(changed)
+            believed.add((place, "bodyEncoding" in json.loads(changed)))
+    assert believed <= {("bodyEncoding", False), ("error", True)}

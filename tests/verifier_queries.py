@@ -3,6 +3,9 @@
 The elements of the record are those that the predecessor's own code made (its specification, section 8.1).
 """
 
+import copy
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import verifier_kit as kit
@@ -88,3 +91,41 @@ def unanswered(*, on_statement: Hook = nothing, on_reply: Hook = nothing, **hook
         on_reply(whole)
 
     return kit.reply(on_statement=state, on_reply=show, body=b"", **hooks)
+
+
+def spoiled(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Return, with its place, every reply that differs from this one in one place of its JSON: changed or taken out."""
+    genuine = json.loads(data)
+    for path in _places(genuine):
+        value = _holder(genuine, path)[path[-1]]
+        for other in _others(value):
+            made = copy.deepcopy(genuine)
+            _holder(made, path)[path[-1]] = other
+            yield ".".join(path), json.dumps(made).encode()
+        made = copy.deepcopy(genuine)
+        del _holder(made, path)[path[-1]]
+        yield ".".join(path), json.dumps(made).encode()
+
+
+def _places(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield (*path, name)
+        yield from _places(inner, (*path, name))
+
+
+def _holder(value: Any, path: tuple[str, ...]) -> Any:
+    for name in path[:-1]:
+        value = value[name]
+    return value
+
+
+def _others(value: Any) -> list[Any]:
+    """Values of every type, and some that are nearly this one."""
+    others: list[Any] = [None, True, False, 0, 1, 1.0, -1, "", "x", "AA==", [], {}]
+    if isinstance(value, str):
+        others += [f"{value} ", value.swapcase(), value[:-1], f"{value}A", f"{value}\u200b", f"{value}\ud800"]
+    elif isinstance(value, dict):
+        others += [{**value, "x-vies-else": ""}]
+    else:
+        others += [str(value).lower(), *([value + 1, float(value)] if isinstance(value, int) else [])]
+    return [other for other in others if (type(other), other) != (type(value), value)]

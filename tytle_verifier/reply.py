@@ -109,7 +109,7 @@ def _reply(value: object) -> Reply:
 
 def body_bytes(fields: Fields, key: str) -> bytes:
     """Return the bytes of the text under `key`, as `bodyEncoding` says: `utf-8` (also if absent) or `base64`."""
-    encoding = fields.maybe("bodyEncoding", fields.text) or "utf-8"
+    encoding = fields.text("bodyEncoding") if "bodyEncoding" in fields else "utf-8"
     if encoding not in ("utf-8", "base64"):
         raise WrongShape("bodyEncoding", got=encoding, expected="utf-8 or base64")
     return (jsontext.utf8 if encoding == "utf-8" else jsontext.from_base64)(fields.text(key), key)

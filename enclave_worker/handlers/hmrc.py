@@ -19,7 +19,6 @@ URL = "https://api.service.hmrc.gov.uk/organisations/vat/check-vat-number/lookup
 ACCEPT = "application/vnd.hmrc.2.0+json"  # 1.0 was removed on 17 February 2025
 
 NUMBER = re.compile(r"[0-9]{9}|[0-9]{12}")
-TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}={0,2}")  # RFC 6750, section 2.1; our length, under that of all headers
 
 NOT_FOUND = ("NOT_FOUND", "targetVrn does not match a registered company")
 LINES = ("line1", "line2", "line3", "line4", "line5")
@@ -35,7 +34,7 @@ def lookup(params: Params, fetch: Fetch) -> Values:
         OperationFailed: the answer is no result, or not to this question.
     """
     number = given.text(params, "vatNumber", NUMBER, "9 or 12 digits, no country")
-    token = given.text(params, "accessToken", TOKEN, "an OAuth 2.0 bearer token")
+    token = given.bearer_token(params, "accessToken")
     headers = (("Accept", ACCEPT), ("Authorization", f"Bearer {token}"))
     got = fetch(Ask(method="GET", url=f"{URL}{number}", headers=headers))
     if got.status == 404 and _is_not_found(got):

@@ -2,9 +2,11 @@
 
 Three calls, one after another: the order (docs.monerium.com/api, version 2), the newest block, and `balanceOf` in that
 block. Rules: the order is the one asked for, on Gnosis Chain, in euro, because it is the euro token whose balance is
-read; amounts are exact; the balance is of the block whose number, hash and time stand beside it. A 404 with Monerium's
-error object is a result of its own (`found` is false). Values come from the answers and from what was asked, never from
-the token. NOT checked: that the node is honest about the chain, nor the checksum in the capitals of an address.
+read; amounts are exact; the balance is asked for by the number of the block whose hash and time stand beside it. A 404
+with Monerium's error object is a result of its own (`found` is false). Values come from the answers and from what was
+asked, never from the token: nothing says whose it is, and `found` false is what Monerium tells its owner. NOT checked:
+that the node is honest about the chain and did not replace the block between the two calls, nor the checksum in the
+capitals of an address.
 """
 
 import re
@@ -12,8 +14,9 @@ from hashlib import sha256
 from typing import Final
 
 from enclave_worker.handlers import jsonrpc, percent
+from enclave_worker.handlers import params as given
 from enclave_worker.handlers.answers import Answer, check_status, read_object
-from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
+from enclave_worker.handlers.errors import OperationFailed
 from enclave_worker.handlers.operation import Ask, Fetch, Got, Operation, Params, Value, Values
 
 API: Final = "https://api.monerium.app"
@@ -26,7 +29,6 @@ BALANCE_OF: Final = "0x70a08231"  # the selector of balanceOf(address), ERC-20
 CALL_ID: Final = 1  # the predecessor's
 BLOCK_ID: Final = 2
 
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,4096}=*")  # RFC 6750 2.1
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # a UUID in practice
 _AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,11})(?:\.[0-9]{1,18})?")  # euro; at most 31 characters: one field element
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -71,11 +73,8 @@ def record(values: Values) -> Values:
 
 
 def _read_params(params: Params) -> tuple[Ask, str]:
-    token, order_id = params.get("accessToken"), params.get("orderId")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise ParamsRefused("accessToken", "expected a bearer token (RFC 6750)")
-    if not isinstance(order_id, str) or not _ORDER_ID.fullmatch(order_id):
-        raise ParamsRefused("orderId", "expected an order id, letters, digits, - and _")
+    token = given.bearer_token(params, "accessToken")
+    order_id = given.text(params, "orderId", _ORDER_ID, "an order id: letters, digits, - and _")
     headers = (("Authorization", f"Bearer {token}"), ("Accept", ACCEPT))
     return Ask(method="GET", url=f"{API}/orders/{percent.encode(order_id)}", headers=headers), order_id
 

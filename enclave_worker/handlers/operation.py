@@ -4,7 +4,7 @@ Values, not behaviour: these types are all that handlers and the code that runs 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Value = str | int | bool | None
 """One attested value. Exact integers, never floats; None where the upstream says that there is none."""
@@ -18,12 +18,15 @@ Params = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One upstream call that a handler wants made. It goes through the manifest's rules like any caller's."""
+    """One upstream call that a handler wants made. It goes through the manifest's rules like any caller's.
+
+    Headers and body may hold what a caller gave in confidence: they are not in the `repr`.
+    """
 
     method: str
     url: str  # absolute
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ answer is worth more than ours.
 import re
 from typing import Final
 
+from enclave_worker.handlers import params as given
 from enclave_worker.handlers import percent
-from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
+from enclave_worker.handlers.errors import OperationFailed
 from enclave_worker.handlers.markup import MAX_PAGE_CHARACTERS, Token, malformed, tokens_of
 from enclave_worker.handlers.operation import Ask, Fetch, Got, Operation, Params, Value, Values
 from enclave_worker.handlers.sicae_page import (
@@ -51,9 +52,7 @@ def lookup(params: Params, fetch: Fetch) -> Values:
     Raises:
         ParamsRefused: `nif` is anything else. OperationFailed: the pages give no answer.
     """
-    nif = params.get("nif")
-    if not isinstance(nif, str) or not _NIF.fullmatch(nif):
-        raise ParamsRefused("nif", "expected a text of nine digits")
+    nif = given.text(params, "nif", _NIF, "a text of nine digits")
     form, cookie = _get(fetch)
     for number, variant in enumerate(form.variants):
         if number:

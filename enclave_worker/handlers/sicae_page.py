@@ -19,6 +19,8 @@ HEADINGS: Final = ("NIPC", "Denom", "CAE", "Sec")  # each in the heading of its 
 NO_DATA: Final = "Não existem dados para o critério de pesquisa indicado."
 NO_NIPC: Final = "O campo 'NIPC' não é válido"
 
+QUOTATION_MARKS: Final = "\"'"
+
 MAX_SECONDARY: Final = 3  # the grid has three places; the page Detalhe.aspx has them all
 MAX_TOKEN_CHARACTERS: Final = 16 * 1024  # ours: recorded ones have 600 to 1,500
 MAX_TEXT_CHARACTERS: Final = 1024  # ours: the form takes names of 160
@@ -197,7 +199,9 @@ def _name(cell: Cell) -> str:
 
 
 def _title(piece: Piece) -> str:
-    return piece.title if piece.sound else ""
+    """The title, unless a quotation mark of the name's own ended it: the text has that mark then, and the title not."""
+    cut = any(mark in piece.text and mark not in piece.title for mark in QUOTATION_MARKS)
+    return piece.title if piece.sound and not cut else ""
 
 
 def _activities(cell: Cell) -> tuple[Activity, ...]:

@@ -3,8 +3,9 @@
 Rules: a result comes with status 200 and the right `object` only. An object's id is the one asked for; every element of
 a page has its own id and the right type, and the page says whether there is more. A 404 with Stripe's error object is a
 result of its own for an object (`found` is false), because Stripe documents it; it is an error for a list. Values come
-from the answer and from what was asked, never from the key. NOT checked: that a page fits the filters that were asked
-for, and what an object says beyond the fields below.
+from the answer and from what was asked, never from the key: nothing says whose it is, nor of which mode. So `found`
+false and an empty page (whose `livemode` is absent) are what Stripe tells that key's owner; a test key sees no live
+object. NOT checked: that a page fits the filters that were asked for, and what an object says beyond the fields below.
 """
 
 import re

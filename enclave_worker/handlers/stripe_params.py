@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from enclave_worker.handlers import params as given
 from enclave_worker.handlers import percent
 from enclave_worker.handlers.errors import ParamsRefused
 from enclave_worker.handlers.operation import Ask, Params
@@ -69,23 +70,17 @@ class Asked:
 
 def read(params: Params) -> Asked:
     """Return the params of any operation. Raises: ParamsRefused."""
-    key, account = params.get("apiKey"), params.get("stripeAccount")
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise ParamsRefused("apiKey", "expected a secret or restricted Stripe key")
-    headers = [("Authorization", f"Bearer {key}"), ("Stripe-Version", API_VERSION)]
-    if account is not None:
-        if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
-            raise ParamsRefused("stripeAccount", "expected an account id such as acct_1032D82eZvKYlo2C")
+    key = given.text(params, "apiKey", _KEY, "a secret or restricted Stripe key")
+    headers, account = [("Authorization", f"Bearer {key}"), ("Stripe-Version", API_VERSION)], None
+    if params.get("stripeAccount") is not None:
+        account = given.text(params, "stripeAccount", _ACCOUNT, "an account id such as acct_1032D82eZvKYlo2C")
         headers.append(("Stripe-Account", account))
     return Asked(account=account, headers=tuple(headers), query=_read_query(params.get("queryParams")))
 
 
 def read_resource(params: Params) -> str:
     """Return the id of the object that is asked for. Raises: ParamsRefused."""
-    resource = params.get("resourceId")
-    if not isinstance(resource, str) or not _RESOURCE.fullmatch(resource):
-        raise ParamsRefused("resourceId", "expected a Stripe id such as ch_3Ln3fO2eZvKYlo2C1kqP3AMr")
-    return resource
+    return given.text(params, "resourceId", _RESOURCE, "a Stripe id such as ch_3Ln3fO2eZvKYlo2C1kqP3AMr")
 
 
 def _read_query(value: object) -> tuple[tuple[str, str], ...]:

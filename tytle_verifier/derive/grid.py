@@ -55,8 +55,7 @@ class Cell:
         pieces = [piece for piece in self.pieces if piece.text or piece.title]
         if len(pieces) > 1:
             raise malformed("two names in one cell")
-        name = "".join(piece.title if piece.sound and piece.title else piece.text for piece in pieces)
-        return _bounded(name)
+        return _bounded("".join(map(_whole_name, pieces)))
 
     @property
     def activities(self) -> list[tuple[str, str | None]]:
@@ -70,6 +69,12 @@ class Cell:
         for code, description in plain or titled:
             found.setdefault(code, description)
         return list(found.items())
+
+
+def _whole_name(piece: Piece) -> str:
+    """The title, or the text where the title is none, not sound, or lost the quotation marks that the text has."""
+    lost = (set(piece.text) - set(piece.title)) & {'"', "'"}
+    return piece.text if lost or not piece.sound or not piece.title else piece.title
 
 
 def _activity(piece: Piece) -> tuple[str, str | None]:
