@@ -10,6 +10,7 @@ import verifier_sealed as theirs
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from tytle_verifier import committed
 from tytle_verifier.adapter.credentials import CREDENTIAL_HEADERS
 from tytle_verifier.sealed import answer, container, identity, suite
 
@@ -67,7 +68,7 @@ def test_the_worked_example_is_what_the_code_computes() -> None:
 def test_the_limits_are_those_of_the_code() -> None:
     sizes = (container.REQUEST, container.ANSWER)
     limits = [size for pair in sizes for size in (pair.least, pair.most)]
-    limits += [identity.MAX_REPLY_BYTES, identity.MAX_IDENTITY_BYTES, identity.MAX_USER_DATA_BYTES, suite.KEY_BYTES]
+    limits += [identity.MAX_REPLY_BYTES, identity.MAX_IDENTITY_BYTES, committed.MAX_USER_DATA_BYTES, suite.KEY_BYTES]
     plain = SECTION.replace(" ", "")
     assert [limit for limit in limits if str(limit) not in plain] == []
     assert f'"{suite.NAME}"' in SECTION

@@ -15,11 +15,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from tytle_verifier import cbor, cose, statement
+from tytle_verifier import committed, cose, statement
 from tytle_verifier.document import Document
 from tytle_verifier.errors import BindingError, CoseError, SignatureError, StatementError, TimeError
 from tytle_verifier.policy import Release
-from tytle_verifier.shape import Fields, WrongShape
+from tytle_verifier.shape import Fields
 from tytle_verifier.statement import Statement, UserData
 from tytle_verifier.when import Live, Time, check_age, from_ms
 
@@ -49,17 +49,16 @@ def of(document: Document) -> Session:
     """Read what the document says that its key is for. Raises: BindingError."""
     if document.user_data is None:
         raise BindingError("the session's document has no user_data", expected="what its key is for")
-    try:
-        value = cbor.decode(document.user_data, cbor.DETERMINISTIC)
-        fields = Fields(value, "", required=("profile", "service", "manifest", "boot"))
-        if fields.text("profile") != PROFILE:
-            raise WrongShape("profile", got=fields.text("profile"), expected=PROFILE)
-        return Session(
-            service=fields.text("service"), manifest=fields.sha256("manifest"), boot=fields.octets("boot", 16, 16)
-        )
-    except (cbor.MalformedCbor, WrongShape) as error:
-        problem = f"the session's user_data: {error.problem}"
-        raise BindingError(problem, got=error.got, expected=error.expected) from error
+    name = "the session's user_data"
+    return committed.decode(name, document.user_data, committed.MAX_USER_DATA_BYTES, _session)
+
+
+def _session(value: object) -> Session:
+    fields = Fields(value, "", required=("profile", "service", "manifest", "boot"))
+    committed.check_profile(fields, PROFILE)
+    return Session(
+        service=fields.text("service"), manifest=fields.sha256("manifest"), boot=fields.octets("boot", 16, 16)
+    )
 
 
 def signed_user_data(document: Document, message: bytes) -> UserData:

@@ -6,21 +6,18 @@ hash of the meaning. Nothing here says that a statement is true; step 7 ties it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
-from tytle_verifier import cbor
-from tytle_verifier.errors import BindingError
+from tytle_verifier import committed
 from tytle_verifier.shape import Fields, WrongShape
 
 PROFILE: Final = "tytle/attested-fetch/v1"
 MAX_STATEMENT_BYTES = 1_048_576  # ours: 64 exchanges with 16 KiB of headers each
-MAX_USER_DATA_BYTES = 512  # AWS attestation_process.md 3.2.2.2
 CHALLENGE_BYTES: Final = (16, 64)  # least and most
 Value = str | int | bool | None
-_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,26 +130,17 @@ class UserData:
 
 def decode(data: bytes) -> Statement:
     """Read a statement's bytes. Raises: BindingError."""
-    return _decoded("statement", data, MAX_STATEMENT_BYTES, _statement)
+    return committed.decode("statement", data, MAX_STATEMENT_BYTES, _statement)
 
 
 def decode_user_data(data: bytes) -> UserData:
     """Read a document's user_data, or a session's payload. Raises: BindingError."""
-    return _decoded("user_data", data, MAX_USER_DATA_BYTES, _user_data)
-
-
-def _decoded(name: str, data: bytes, limit_bytes: int, read: Callable[[object], _Read]) -> _Read:
-    if len(data) > limit_bytes:
-        raise BindingError(f"{name} size", got=f"{len(data)} bytes", expected=f"at most {limit_bytes}")
-    try:
-        return read(cbor.decode(data, cbor.DETERMINISTIC))
-    except (cbor.MalformedCbor, WrongShape) as error:
-        raise BindingError(f"{name}: {error.problem}", got=error.got, expected=error.expected) from error
+    return committed.decode("user_data", data, committed.MAX_USER_DATA_BYTES, _user_data)
 
 
 def _user_data(value: object) -> UserData:
     fields = Fields(value, "", required=("profile", "root", "size"), optional=("fields",))
-    _profile(fields)
+    committed.check_profile(fields, PROFILE)
     return UserData(
         root=fields.sha256("root"), size=fields.natural("size", least=1), fields=fields.maybe("fields", fields.sha256)
     )
@@ -161,7 +149,7 @@ def _user_data(value: object) -> UserData:
 def _statement(value: object) -> Statement:
     required = ("profile", "service", "manifest", "id", "boot", "seq", "time", "exchanges")
     fields = Fields(value, "", required=required, optional=("challenge", "result"))
-    _profile(fields)
+    committed.check_profile(fields, PROFILE)
     exchanges = fields.each("exchanges", _exchange)
     if not exchanges:
         raise WrongShape("exchanges", got="none", expected="one or more")
@@ -176,11 +164,6 @@ def _statement(value: object) -> Statement:
         exchanges=exchanges,
         result=fields.maybe("result", lambda key: _result(fields.raw(key))),
     )
-
-
-def _profile(fields: Fields) -> None:
-    if fields.text("profile") != PROFILE:
-        raise WrongShape("profile", got=fields.text("profile"), expected=PROFILE)
 
 
 def _exchange(value: object, where: str) -> Exchange:

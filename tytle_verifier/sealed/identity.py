@@ -5,21 +5,18 @@ Nothing here says that an identity is true; `verification` ties it to a document
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from tytle_verifier import cbor, jsontext
+from tytle_verifier import committed, jsontext
 from tytle_verifier.document import MAX_TIMESTAMP_MS
-from tytle_verifier.errors import BindingError, InputError, NotAttested
+from tytle_verifier.errors import InputError, NotAttested
 from tytle_verifier.sealed.suite import KEY_BYTES
 from tytle_verifier.shape import Fields, WrongShape
 
 PROFILE: Final = "tytle/enclave-identity/v1"
 MAX_REPLY_BYTES = 131_072  # ours: an identity and a document of their largest sizes, as base64
 MAX_IDENTITY_BYTES = 65_536  # ours: the key, and a boot report of some hundred lines
-MAX_USER_DATA_BYTES = 512  # AWS attestation_process.md 3.2.2.2
-_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +67,12 @@ def decode_reply(data: bytes) -> IdentityReply:
 
 def decode(data: bytes) -> Identity:
     """Read an identity's bytes. Raises: BindingError."""
-    return _decoded("identity", data, MAX_IDENTITY_BYTES, _identity)
+    return committed.decode("identity", data, MAX_IDENTITY_BYTES, _identity)
 
 
 def decode_user_data(data: bytes) -> IdentityData:
     """Read the user_data of an identity's document. Raises: BindingError."""
-    return _decoded("user_data", data, MAX_USER_DATA_BYTES, _user_data)
-
-
-def _decoded(name: str, data: bytes, limit_bytes: int, read: Callable[[object], _Read]) -> _Read:
-    if len(data) > limit_bytes:
-        raise BindingError(f"{name} size", got=f"{len(data)} bytes", expected=f"at most {limit_bytes}")
-    try:
-        return read(cbor.decode(data, cbor.DETERMINISTIC))
-    except (cbor.MalformedCbor, WrongShape) as error:
-        raise BindingError(f"{name}: {error.problem}", got=error.got, expected=error.expected) from error
+    return committed.decode("user_data", data, committed.MAX_USER_DATA_BYTES, _user_data)
 
 
 def _reply(value: object) -> IdentityReply:
@@ -101,13 +89,13 @@ def _reply(value: object) -> IdentityReply:
 
 def _user_data(value: object) -> IdentityData:
     fields = Fields(value, "", required=("profile", "identity", "key"))
-    _profile(fields)
+    committed.check_profile(fields, PROFILE)
     return IdentityData(identity=fields.sha256("identity"), key=fields.sha256("key"))
 
 
 def _identity(value: object) -> Identity:
     fields = Fields(value, "", required=("profile", "service", "manifest", "boot", "report", "sealing"))
-    _profile(fields)
+    committed.check_profile(fields, PROFILE)
     sealing = Fields(fields.raw("sealing"), "sealing", required=("suite", "key", "until"))
     until = sealing.natural("until", least=1)
     if until > MAX_TIMESTAMP_MS:
@@ -121,11 +109,6 @@ def _identity(value: object) -> Identity:
         key=sealing.octets("key", KEY_BYTES, KEY_BYTES),
         until_ms=until,
     )
-
-
-def _profile(fields: Fields) -> None:
-    if fields.text("profile") != PROFILE:
-        raise WrongShape("profile", got=fields.text("profile"), expected=PROFILE)
 
 
 def _finding(value: object, where: str) -> tuple[str, str]:
