@@ -1,9 +1,10 @@
 """A request's body: JSON in UTF-8, read to its end, of a limited size."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from flask import request
+from flask import g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
@@ -11,10 +12,13 @@ from app.config import MAX_REQUEST_BYTES
 from app.errors import ApiError
 from policy.errors import Refused
 from wire.errors import MessageError
+from wire.messages import Call
+from wire.queries import Query
 
 READ_BYTES = 64 * 1024
 
 _T = TypeVar("_T")
+_M = TypeVar("_M", Call, Query)
 
 
 def read(decode: Callable[[bytes], _T]) -> _T:
@@ -40,6 +44,13 @@ def read(decode: Callable[[bytes], _T]) -> _T:
         raise ApiError(400, "bad_request", str(exc)) from exc
     except Refused as exc:
         raise ApiError(400, exc.reason, str(exc)) from exc
+
+
+def identified(message: _M) -> _M:
+    """Return the message with an id, the caller's or else the request's; log and answer's header use the same one."""
+    if message.id is not None:
+        g.request_id = message.id
+    return replace(message, id=g.request_id)
 
 
 def _cut_short(error: Exception) -> ApiError:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response
 
 from app import body, relay
 from app.errors import ApiError
@@ -20,7 +20,7 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = _read_call()
+        call = body.identified(body.read(_decode))
         return relay.deliver(
             _route(router, call),
             lambda left_ms: messages.encode_call(replace(call, timeout_ms=left_ms)),
@@ -30,14 +30,6 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
         )
 
     return routes
-
-
-def _read_call() -> Call:
-    """Return the call in the request's body, with an id; the log and the answer's header use the same one."""
-    call = body.read(_decode)
-    if call.id is not None:
-        g.request_id = call.id
-    return replace(call, id=g.request_id)
 
 
 def _decode(data: bytes) -> Call:
@@ -54,8 +46,6 @@ def _route(router: Router, call: Call) -> Enclave:
     except Refused as exc:
         raise ApiError(400, exc.reason, str(exc)) from exc
     enclave = router.find(host)
-    if enclave is None:
-        raise ApiError(404, "no_enclave", f"No enclave configured for host: {host}")
     try:
         rules.check_mode(enclave.service, call.mode)
         _check_sealed(enclave, host, call)

@@ -21,8 +21,6 @@ def blueprint(router: Router) -> Blueprint:
     @routes.get("/enclaves/<name>/identity")
     def identity(name: str) -> Response:
         enclave = router.named(name)
-        if enclave is None:
-            raise ApiError(404, "no_enclave", "No enclave configured under this name")
         payload = messages.encode_identity_question(IdentityQuestion(challenge=_challenge()))
         reply = relay.call(enclave, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
         relay.summarise(reply)

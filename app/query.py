@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response
 
 from app import body, relay
 from app.errors import ApiError
@@ -20,10 +20,8 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
 
     @routes.post("/attest/query")
     def attest_query() -> Response:
-        query = _read_query()
+        query = body.identified(body.read(queries.decode))
         enclave = router.named(query.service)
-        if enclave is None:
-            raise ApiError(404, "no_enclave", "No enclave configured under this name")
         _check_early(enclave, query)
         return relay.deliver(
             enclave,
@@ -34,14 +32,6 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
         )
 
     return routes
-
-
-def _read_query() -> Query:
-    """Return the query in the request's body, with an id; the log and the answer's header use the same one."""
-    query = body.read(queries.decode)
-    if query.id is not None:
-        g.request_id = query.id
-    return replace(query, id=g.request_id)
 
 
 def _check_early(enclave: Enclave, query: Query) -> None:

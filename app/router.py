@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.config import Config
+from app.errors import ApiError
 from app.pool import EnclavePool
 from policy.manifest import Manifest
 from wire.addresses import VsockAddress
@@ -37,13 +38,27 @@ class Router:
         )
         self._by_host = {host: enclave for enclave in self.enclaves for host in enclave.hosts}
 
-    def named(self, name: str) -> Enclave | None:
-        """Return the enclave of the service `name`, or None."""
-        return next((enclave for enclave in self.enclaves if enclave.service.name == name), None)
+    def named(self, name: str) -> Enclave:
+        """Return the enclave of the service `name`.
 
-    def find(self, host: str) -> Enclave | None:
-        """Return the enclave for `host` (lower-case), or None when no service has it."""
-        return self._by_host.get(host)
+        Raises:
+            ApiError: 404, there is none.
+        """
+        for enclave in self.enclaves:
+            if enclave.service.name == name:
+                return enclave
+        raise ApiError(404, "no_enclave", "No enclave configured under this name")
+
+    def find(self, host: str) -> Enclave:
+        """Return the enclave for `host` (lower-case).
+
+        Raises:
+            ApiError: 404, no service has it.
+        """
+        enclave = self._by_host.get(host)
+        if enclave is None:
+            raise ApiError(404, "no_enclave", f"No enclave configured for host: {host}")
+        return enclave
 
     def close(self) -> None:
         """Close the idle connections to every enclave."""
