@@ -9,9 +9,7 @@ import os
 bind = os.environ.get("BIND", "127.0.0.1:5001")
 worker_class = "app.gunicorn_worker.Worker"
 workers = int(os.environ.get("WEB_WORKERS", "2"))
-threads = (
-    96  # per process; each call under way holds one, more than an enclave gets connections (64): the rest hear 503
-)
+threads = 96  # per process, one for each call under way; an enclave gets 64 connections: the rest hear 503
 timeout = 150  # above the longest deadline a caller may ask for (120 s)
 graceful_timeout = 130  # a reload lets calls under way finish
 keepalive = 75  # seconds; above the idle timeout of common load balancers (AWS ALB 60 s)

@@ -39,7 +39,7 @@ def decode_request(payload: bytes) -> SealedRequest:
     """
     given = jsontext.parse_object(payload)
     fields.only(given, frozenset({"service", "keyId", "sealed", "timeoutMs"}))
-    return SealedRequest(service=_given("service", given), call=_call(given))
+    return SealedRequest(service=jsontext.text("service", _given("service", given)), call=_call(given))
 
 
 def read(given: dict[str, Any]) -> SealedCall:
@@ -67,7 +67,7 @@ def _call(given: dict[str, Any]) -> SealedCall:
     )
 
 
-def _given(name: str, given: dict[str, Any]) -> str:
+def _given(name: str, given: dict[str, Any]) -> object:
     if name not in given:
         raise MessageError(name, "missing")
-    return jsontext.text(name, given[name])
+    return given[name]
