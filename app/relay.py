@@ -1,9 +1,12 @@
 """Hands a payload to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flask import Response, g
 
@@ -12,6 +15,9 @@ from app.log import Log
 from app.pool import PoolFull
 from app.router import Enclave
 from wire.errors import DeadlinePassed, FrameError, PeerLost
+
+if TYPE_CHECKING:
+    from app.archive.archive import Archive  # which loads SQLAlchemy: only where there is an archive
 
 RETRY_AFTER_SECONDS = 1
 MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
@@ -25,17 +31,30 @@ class Summary:
     status: int | None
 
 
-def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, total_ms: int, log: Log) -> Response:
+def deliver(
+    enclave: Enclave,
+    question: Callable[[int], bytes],
+    *,
+    event: str,
+    total_ms: int,
+    log: Log,
+    archive: Archive | None = None,
+) -> Response:
     """Put a question to an enclave, log that under the name `event`, and return the reply byte for byte.
 
     `question` is given the milliseconds that the enclave may take and returns a payload; the caller waits `total_ms`.
+    `archive`, where there is one, is given the reply before the caller is.
 
     Raises:
         ApiError: 502, 503 or 504.
     """
     began = time.monotonic()
+    if archive is not None:
+        archive.admit()
     payload = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
     summary = summarise(payload)
+    if archive is not None:
+        archive.keep(payload, caller=g.get("caller"), request_id=g.request_id)
     log.event(
         event,
         requestId=g.request_id,

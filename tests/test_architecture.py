@@ -45,6 +45,9 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={
             "doctor.py": "subprocess",
+            "archive/engine.py": "sqlalchemy",
+            "archive/storage.py": "sqlalchemy",
+            "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
