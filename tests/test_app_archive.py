@@ -1,5 +1,6 @@
 """The archive over HTTP: settings, `GET /attestations/ID`, `GET /log/...`, who may read, and a real gunicorn's end."""
 
+import base64
 import hashlib
 import http.client
 import json
@@ -18,12 +19,14 @@ import requests
 from flask import g, request
 from flask.testing import FlaskClient
 
+import tytle_verifier
 from app.archive import archive as module
 from app.archive.access import may_read
 from app.archive.engine import open_engine
 from app.archive.settings import ArchiveSettings
 from app.archive.storage import Store
 from app.config import Config, ConfigError, from_environment
+from devstack import __main__ as commands
 from devstack.stack import Stack
 from tests.archive_kit import id_of, leaf_of, new_id, postgresql, reply, url
 from tests.fake_enclave import FakeEnclave, keeps, wait_until
@@ -263,6 +266,23 @@ def test_a_real_answer_is_stored_as_its_receiver_has_it(running_stack: Stack, tm
         leaf = log.leaf_of(genuine)
         proof = log.decode_inclusion(client.get(f"/log/proof?leaf={leaf.hex()}").data)
         log.check_inclusion(leaf, proof, log.decode_head(client.get("/log/head").data))
+
+
+def test_an_enclave_signs_what_dates_a_head(running_stack: Stack) -> None:
+    """The NSM's document over a head's challenge has the NSM's time: the head is not younger than that."""
+    head = log.Head(size=3, root=bytes(32))
+    challenge = base64.urlsafe_b64encode(log.challenge_for(head)).decode()
+    answer = requests.get(
+        f"{running_stack.url}/enclaves/vies/identity", params={"challenge": challenge}, timeout=20
+    ).content
+    verified = tytle_verifier.verify_identity(
+        answer,
+        policy=commands.policy_of(running_stack),
+        challenge=log.challenge_for(head),
+        time=tytle_verifier.live(),
+        root=commands.root_of(running_stack),
+    )
+    assert verified.document.nonce == log.challenge_for(head)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
