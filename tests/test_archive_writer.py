@@ -266,13 +266,16 @@ def test_the_end_saves_what_waits_and_what_comes_later_is_lost_loudly(faulty: Fa
 
 
 def test_the_end_does_not_wait_for_ever_for_a_database_that_fails(faulty: Faulty) -> None:
-    log = io.StringIO()
+    log, names = io.StringIO(), [f"r{number}" for number in range(2 * module.GROUP)]
     faulty.fails = True
     with archive(faulty, log=log) as kept:
-        kept.keep(reply(), caller=None, request_id="r1")
-        kept.keep(reply(), caller=None, request_id="r2")
-    assert kept.condition().lost == 2
-    assert [line["requestId"] for line in events(log) if line["event"] == "archive lost"] == ["r1", "r2"]
+        for name in names:
+            kept.keep(reply(), caller=None, request_id=name)
+    assert kept.condition().lost == len(names)
+    lost = [line for line in events(log) if line["event"] == "archive lost"]
+    assert [line["requestId"] for line in lost] == names
+    first, last = (events(log).index(line) for line in (lost[0], lost[-1]))
+    assert last - first == len(names) - 1  # once time is up no other group is tried
 
 
 # --- retention
@@ -282,13 +285,14 @@ def test_replies_are_removed_after_their_days_and_not_before(faulty: Faulty) -> 
     made, log, now = entries(1200), io.StringIO(), [NOW_MS]
     Store.append(faulty, made, now_ms=NOW_MS)
     now[0] = NOW_MS + 30 * DAY_MS
-    with archive(faulty, log=log, days=30, now_ms=lambda: now[0]):
-        pass
+    with archive(faulty, log=log, days=30, now_ms=lambda: now[0]) as kept:
+        kept.keep(reply(), caller=None, request_id="r")
+        wait_until(lambda: kept.condition().saved == 1)  # which comes after the first look for what is too old
     assert events(log) == []
     now[0] += 1
     with archive(faulty, log=log, days=30, now_ms=lambda: now[0]):
         wait_until(lambda: sum(line["replies"] for line in events(log)) == 1200)
-    assert faulty.head().size == 1200
+    assert faulty.head().size == 1201
     found = faulty.find(made[1199].id)
     assert found is not None
     assert found.reply is None

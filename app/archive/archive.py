@@ -125,10 +125,12 @@ class Archive:
         """Try until it is done; at the end of the process, until time is up."""
         entries = [found for item in group if (found := self._entry(item)) is not None]
         attempt = 0
-        while entries and not self._append(entries):
-            if time.monotonic() > self._give_up_at:
+        while entries:
+            if not self._saving and time.monotonic() > self._give_up_at:
                 for item in group:
                     self._lose("the database failed until the end", item.request_id)
+                return
+            if self._append(entries):
                 return
             self._pause(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
             attempt += 1
@@ -178,7 +180,7 @@ class Archive:
 
         It also finds out whether the database is there, when nobody asks for anything.
         """
-        if time.monotonic() < self._expire_at and self._saving:
+        if self._ending.is_set() or (time.monotonic() < self._expire_at and self._saving):
             return
         try:
             removed = self.store.expire(before_ms=self._now_ms() - self._days * DAY_MS)

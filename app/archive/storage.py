@@ -1,6 +1,5 @@
 """The archive's database, spoken to in SQLAlchemy Core. Safe to use from many threads and processes at once."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +68,6 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(archive_writes=True)
-        self._lock = threading.Lock()
         self._prepared = False
 
     def append(self, entries: Sequence[Entry], *, now_ms: int) -> Appended:
@@ -148,10 +146,9 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._lock:
-            if not self._prepared:
-                with self._write():
-                    pass
+        if not self._prepared:
+            with self._write():  # makes the tables; processes and threads that do so at once take turns there
+                pass
         with _failing(), self._engine.begin() as connection:
             yield connection
 
