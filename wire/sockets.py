@@ -1,10 +1,14 @@
 """The one file of this room that touches sockets: connect, listen, send and receive, each against a deadline.
 
 Deadlines are instants on `time.monotonic()`, in seconds. Every function raises this room's errors only.
+
+A plain socket is left blocking, and the kernel ends its waits (SO_RCVTIMEO, SO_SNDTIMEO): Python's own timeouts cost
+two more system calls for each send and receive. A TLS socket has Python's: it would begin an ended wait anew.
 """
 
 import select
 import socket
+import struct
 import time
 
 from wire.addresses import Address, LoopbackAddress, UnixAddress, VsockAddress
@@ -13,7 +17,8 @@ from wire.frames import Decoder
 
 MAX_SEND_BYTES = 31 * 1024  # larger vsock writes were seen corrupted on some hypervisor kernels
 RECEIVE_BYTES = 64 * 1024
-MIN_TIMEOUT_SECONDS = 0.001  # settimeout(0) would mean non-blocking, not "no time left"
+MIN_TIMEOUT_SECONDS = 0.001  # zero would mean non-blocking or without end, not "no time left"
+_TIMEVAL = struct.Struct("ll")
 
 
 def connect(address: Address, *, deadline: float) -> socket.socket:
@@ -67,7 +72,7 @@ def send(sock: socket.socket, data: bytes, *, deadline: float) -> None:
     view = memoryview(data)
     while view:
         try:
-            sock.settimeout(_left(deadline))
+            _limit(sock, socket.SO_SNDTIMEO, deadline)
             sent = sock.send(view[:MAX_SEND_BYTES])
         except OSError as exc:
             if _is_our_timeout(exc):
@@ -101,7 +106,7 @@ def receive(sock: socket.socket, *, deadline: float) -> bytes:
         DeadlinePassed: nothing came in time.
     """
     try:
-        sock.settimeout(_left(deadline))
+        _limit(sock, socket.SO_RCVTIMEO, deadline)
         return sock.recv(RECEIVE_BYTES)
     except OSError as exc:
         if _is_our_timeout(exc):
@@ -126,10 +131,22 @@ def _left(deadline: float) -> float:
     return max(left, MIN_TIMEOUT_SECONDS)
 
 
+def _limit(sock: socket.socket, option: int, deadline: float) -> None:
+    """Make the next send (SO_SNDTIMEO) or receive (SO_RCVTIMEO) end at the deadline."""
+    left = _left(deadline)
+    if type(sock) is not socket.socket:
+        sock.settimeout(left)
+        return
+    if sock.gettimeout() is not None:
+        sock.settimeout(None)
+    seconds = int(left)
+    sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(seconds, int((left - seconds) * 1_000_000)))
+
+
 def _is_our_timeout(error: OSError) -> bool:
     # The kernel's own ETIMEDOUT is a TimeoutError too, but it says that the peer is gone: connecting over vsock to a
     # CID that nobody has ends so after 2 s (VSOCK_DEFAULT_CONNECT_TIMEOUT).
-    return isinstance(error, TimeoutError) and error.errno is None
+    return isinstance(error, BlockingIOError) or (isinstance(error, TimeoutError) and error.errno is None)
 
 
 def _new_socket(address: Address) -> socket.socket:
