@@ -5,7 +5,6 @@ three. Two programs that disagree on what a text says are an attack surface.
 """
 
 import json
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from wire.errors import MessageError
@@ -66,12 +65,10 @@ def _is_well_formed(value: str) -> bool:
     return True
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise MessageError("", "an object holds the same key twice")
-        found[key] = value
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MessageError("", "an object holds the same key twice")
     return found
 
 
