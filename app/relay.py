@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Response, g
+from flask import Response, current_app, g
 
 from app.errors import ApiError
 from app.log import Log
@@ -39,6 +39,7 @@ def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, t
     log.event(
         event,
         requestId=g.request_id,
+        **g.caller.logged,
         service=enclave.service.name,
         success=summary.success,
         status=summary.status,
@@ -51,10 +52,11 @@ def call(enclave: Enclave, payload: bytes, *, deadline: float) -> bytes:
     """Return the enclave's reply to `payload`. `deadline` is an instant on `time.monotonic()`.
 
     Raises:
-        ApiError: 502, 503 or 504.
+        ApiError: 403, 502, 503 or 504.
     """
     try:
-        return enclave.pool.call(payload, deadline=deadline)
+        with current_app.extensions["gate"].admit(enclave.service.name, deadline=deadline):
+            return enclave.pool.call(payload, deadline=deadline)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:

@@ -45,6 +45,8 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={
             "doctor.py": "subprocess",
+            "limits/table.py": "fcntl mmap",
+            "tls.py": "ssl",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
@@ -180,8 +182,9 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", ROOMS)
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
-    parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py")
-    edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
+    parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
+    wsgi = "app/gate.py"  # the environ of one request
+    edges = (*parents, wsgi, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in edges}
     for path in modules_of(name):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
