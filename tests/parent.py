@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admission import Admission
 from app.config import SERVICES, Config
 from app.log import Log
 from policy import manifest
@@ -58,10 +59,21 @@ def service(name: str, *, cid: int, host: str) -> Manifest:
 
 @contextmanager
 def parent(
-    address: Address, *, log: io.StringIO | None = None, connections: int = 4, timeout_ms: int = 5_000
+    address: Address,
+    *,
+    log: io.StringIO | None = None,
+    connections: int = 4,
+    timeout_ms: int = 5_000,
+    admission: Admission | None = None,
 ) -> Iterator[FlaskClient]:
     """Serve the VIES service, whose enclave listens at `address`."""
-    config = Config(manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms)
+    config = Config(
+        manifests=(VIES,),
+        addresses={VIES.name: address},
+        connections=connections,
+        timeout_ms=timeout_ms,
+        admission=admission or Admission(),
+    )
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -86,9 +98,14 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py and one worker, on a free loopback port."""
+    """A gunicorn process with app/gunicorn_conf.py and one worker, on a free loopback port.
 
-    def __init__(self, enclave: Path, log: Path) -> None:
+    `application` is another than `create(enclave)`; `environ` are further settings.
+    """
+
+    def __init__(
+        self, enclave: Path, log: Path, *, application: str | None = None, environ: dict[str, str] | None = None
+    ) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
             self.port: int = listener.getsockname()[1]
@@ -100,10 +117,10 @@ class Gunicorn:
                     "gunicorn",
                     "--config",
                     "app/gunicorn_conf.py",
-                    f"tests.parent:create('{enclave}')",
+                    application or f"tests.parent:create('{enclave}')",
                 ],
                 cwd=CHECKOUT,
-                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1"},
+                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1", **(environ or {})},
                 pass_fds=[descriptor],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -20,6 +20,7 @@ from app.errors import ApiError
 from app.limits.values import retry_after
 
 MAX_WAIT_SECONDS = 2.0
+MAX_EXPECTED_SECONDS = 60.0  # what is said of a service from which nothing comes back
 _SPARE = 12  # one thread in twelve is no service's: 8 of 96
 _SMOOTHING = 0.1  # weight of the newest call in the mean time that one takes
 
@@ -154,4 +155,9 @@ def _expected_wait(service: _Service, now: float) -> float:
 
 def _busy(service: _Service, seconds: float) -> ApiError:
     service.refused += 1
-    return ApiError(503, "busy", "Every place for this service is taken", retry_after=retry_after(seconds))
+    return ApiError(
+        503,
+        "busy",
+        "Every place for this service is taken",
+        retry_after=retry_after(min(seconds, MAX_EXPECTED_SECONDS)),
+    )

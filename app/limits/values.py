@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-MAX_RETRY_SECONDS = 60
+MAX_RETRY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
