@@ -6,8 +6,9 @@ threads are left out: they answer health checks, and refuse.
 
 A service has `capacity` places: its enclaves' connections, and at most three quarters of the threads that it can get,
 for the rest is where its callers wait. When all are taken, the next questions wait in the order in which they
-came, for MAX_WAIT_SECONDS at most; one whose expected wait is longer than that, or than its caller waits, is refused at
-once. The expected wait is a place in the queue times the time between two places that come free.
+came, as many as there are places, for MAX_WAIT_SECONDS at most; one whose expected wait is longer than that, or than
+its caller waits, is refused at once. The expected wait is a place in the queue times the time between two places that
+come free.
 """
 
 import threading
@@ -22,6 +23,7 @@ from app.limits.values import retry_after
 MAX_WAIT_SECONDS = 2.0
 MAX_EXPECTED_SECONDS = 60.0  # what is said of a service from which nothing comes back
 _SPARE = 12  # one thread in twelve is no service's: 8 of 96
+_LEAST_QUEUE = 4  # how many may wait for a service with fewer places than this; for another, as many as it has places
 _SMOOTHING = 0.1  # weight of the newest call in the mean time that one takes
 
 
@@ -121,7 +123,7 @@ class Bulkheads:
         """Return how long to wait at most. Raises ApiError: it would be in vain; the thread is given back."""
         expected = _expected_wait(service, now)
         longest = min(MAX_WAIT_SECONDS, deadline - now)
-        if expected > longest:
+        if expected > longest or len(service.queue) >= max(_LEAST_QUEUE, service.capacity):
             self._give_thread(service)
             raise _busy(service, expected)
         return longest
@@ -155,9 +157,5 @@ def _expected_wait(service: _Service, now: float) -> float:
 
 def _busy(service: _Service, seconds: float) -> ApiError:
     service.refused += 1
-    return ApiError(
-        503,
-        "busy",
-        "Every place for this service is taken",
-        retry_after=retry_after(min(seconds, MAX_EXPECTED_SECONDS)),
-    )
+    later = retry_after(min(seconds, MAX_EXPECTED_SECONDS))
+    return ApiError(503, "busy", "Every place for this service is taken", retry_after=later)
