@@ -4,7 +4,9 @@ A token is made here, printed once, and stored nowhere: the file gets its SHA-25
 """
 
 import argparse
+import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from app.callers.registry import Callers, CallersError, load
 
 TOKEN_BYTES = 32
 PREFIX = "tytle_"  # what scanners of leaked secrets can look for
+_PLAIN = re.compile(r"[0-9A-Za-z:+.-]+")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,14 +36,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def entry(kind: str, proof: str, options: argparse.Namespace) -> str:
-    """Return the TOML of one caller; `proof` is its key and value."""
-    lines = [f"[[{kind}]]", f'name = "{options.name}"', proof]
+    """Return the TOML of one caller; `proof` is its key and value. Raises CallersError: a value is no plain one."""
+    lines = [f"[[{kind}]]", f"name = {json.dumps(options.name)}", proof]
     for key in ("services", "scopes"):
-        chosen = [f'"{each.strip()}"' for each in (getattr(options, key) or "").split(",") if each.strip()]
+        chosen = [json.dumps(each.strip()) for each in (getattr(options, key) or "").split(",") if each.strip()]
         if chosen:
             lines.append(f"{key} = [{', '.join(chosen)}]")
     for key in ("rate", "burst", "concurrent", "expires"):
         if (value := getattr(options, key)) is not None:
+            if not _PLAIN.fullmatch(value):
+                raise CallersError(f"--{key}: expected a number or a date")
             lines.append(f"{key} = {value}")
     return "\n".join(lines) + "\n"
 

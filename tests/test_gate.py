@@ -99,7 +99,7 @@ def test_nobody_else_gets_further_than_the_gate(tmp_path: Path, headers: dict[st
 
 def test_the_body_of_an_unknown_caller_is_not_even_read(tmp_path: Path) -> None:
     with parent(UnixAddress(path=str(tmp_path / "none")), admission=admitting(token_toml("a"))) as client:
-        response = client.post("/attest/fetch", input_stream=Untouched(), headers={"Content-Length": "5"})
+        response = client.post("/attest/fetch", input_stream=Untouched(), environ_overrides={"CONTENT_LENGTH": "5"})
     assert response.status_code == 401
 
 
@@ -335,7 +335,9 @@ def post(app: Flask, body: dict[str, object]) -> TestResponse:
 def test_bodies_that_are_under_way_have_one_budget_and_the_rest_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with parent(UnixAddress(path=str(tmp_path / "none")), admission=Admission(body_bytes=2 * MIB)) as client:
         gate_of(client)._bodies.reserve(MIB)
-        response = client.post("/attest/fetch", input_stream=Untouched(), headers={"Content-Length": str(MIB + 1)})
+        response = client.post(
+            "/attest/fetch", input_stream=Untouched(), environ_overrides={"CONTENT_LENGTH": str(MIB + 1)}
+        )
         assert (refused(response), response.headers["Retry-After"]) == ((503, "busy"), "1")
         fits = client.post("/attest/fetch", data=b" " * MIB, content_type="application/json")
         assert refused(fits) == (400, "bad_request")
