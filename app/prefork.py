@@ -40,6 +40,11 @@ class Family:
         self._table: Table | None = None
         self._process: Process | None = None
 
+    def close(self) -> None:
+        """End the sharing. gunicorn's master never does: what it shares ends with it."""
+        if self._table is not None:
+            self._table.close()
+
     def read(self, callers: Callable[[], Callers | None], error: type[Exception]) -> None:
         """Read the callers, at the start and at every reload.
 

@@ -6,6 +6,8 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.limits.table import NANOSECONDS, Meter, Table
 from app.limits.values import Limits, OverLimit, retry_after
+from app.prefork import Family
 
 
 class Clock:
@@ -49,6 +52,16 @@ def test_a_burst_is_let_through_whoever_counts_it_and_then_the_rate() -> None:
     clock.turn(100)
     for meter in (second, first, second, first):
         meter.take()
+    assert refusal(second).seconds == 0.5
+
+
+def test_time_in_which_a_full_bucket_waits_is_not_saved_up() -> None:
+    clock = Clock()
+    first, second = rows(Limits(rate=2, burst=2), clock)
+    first.take()
+    clock.turn(0.9)  # full again since 0.4 seconds
+    second.take()
+    first.take()
     assert refusal(second).seconds == 0.5
 
 
@@ -183,3 +196,55 @@ def test_retry_after_is_whole_seconds_rounded_up_within_bounds(seconds: float, h
 def test_a_limit_that_lets_nothing_through_is_a_mistake(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_who_claims_a_column_waits_for_another_process_even_one_that_is_killed() -> None:
+    with closing(Table(processes=2, names=8, shared=True)) as table, ThreadPoolExecutor(1) as pool:
+        claims = table._claims
+        assert claims is not None
+        holder = subprocess.Popen(
+            [sys.executable, "-c", f"import fcntl, sys; fcntl.lockf({claims.fileno()}, 2); print(flush=True); input()"],
+            pass_fds=[claims.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with holder:
+            assert holder.stdout is not None
+            holder.stdout.readline()
+            waiting = pool.submit(table.column, "a")
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+            holder.kill()
+        assert waiting.result(10) == 0
+
+
+# --- what gunicorn's master does with it
+
+
+def worker() -> Any:
+    return SimpleNamespace(cfg=SimpleNamespace(threads=7))
+
+
+def test_a_process_gets_counters_that_it_shares_and_the_master_gives_back_what_it_held() -> None:
+    family, first, second = Family(), worker(), worker()
+    meters = []
+    for each in (first, second):
+        family.adopt(each)
+        family.occupy(each)
+        assert family.process().threads == 7
+        meters.append(family.process().meter("a", Limits(concurrent=1)))
+    meters[0].take()
+    refusal(meters[1])
+    family.bury(first)
+    meters[1].take()
+    family.close()
+
+
+def test_a_process_that_nobody_forked_counts_by_itself() -> None:
+    family = Family()
+    assert family.process().table is not family.process().table
+    family.bury(worker())
+    one_too_many = worker()
+    one_too_many.row = None
+    family.occupy(one_too_many)
+    assert (family.process().row, family.process().threads) == (0, 7)
