@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from flask import Flask, g, request
+from werkzeug.wsgi import get_content_length
 
 from app.admission import Admission
 from app.callers.caller import ANONYMOUS, FETCH, METRICS, Caller
@@ -100,14 +101,15 @@ class Gate:
         """
         g.caller = ANONYMOUS
         g.visit = visit = Visit()
-        path = request.url_rule.rule if request.url_rule is not None else None
-        if path is not None and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)):
+        rule, environ = request.url_rule, request.environ
+        path = rule.rule if rule is not None else ""
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return
         if self._admission.callers is not None:
-            g.caller = caller = self._authenticate(request.environ)
-            caller.check_scope(SCOPES.get(path or "", FETCH))
-            self._count(caller, visit)
-        self._make_room(request.environ, visit)
+            g.caller = caller = self._authenticate(environ)
+            caller.check_scope(SCOPES.get(path, FETCH))
+            self._count(caller, visit, QUESTION_COST if environ["REQUEST_METHOD"] == "POST" else LOOK_COST)
+        self._make_room(environ, visit)
 
     def leave(self, _: BaseException | None = None) -> None:
         """Give back what the request at hand held."""
@@ -174,10 +176,10 @@ class Gate:
         self._counts.unauthenticated += 1
         return ApiError(401, "unauthenticated", text, challenge=challenge)
 
-    def _count(self, caller: Caller, visit: Visit) -> None:
+    def _count(self, caller: Caller, visit: Visit, cost: float) -> None:
         meter = self._meters[caller.name]
         try:
-            meter.take(QUESTION_COST if request.method == "POST" else LOOK_COST)
+            meter.take(cost)
         except OverLimit as exc:
             self._counts.refused_callers += 1
             code = "rate.exceeded" if exc.rate else "concurrency.exceeded"
@@ -186,7 +188,7 @@ class Gate:
 
     def _make_room(self, environ: dict[str, Any], visit: Visit) -> None:
         """Reserve room for the body; one that is too large is not read, and needs none."""
-        length = request.content_length
+        length = get_content_length(environ)
         if length:
             size = length if length <= self._max_body_bytes else 0
             self._bodies.reserve(size)
