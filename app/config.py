@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.admission import DEFAULT_BODY_MIB, Admission
+from app.archive.settings import ArchiveSettings
 from app.callers import registry
 from app.callers.proof import Proxies, parse_proxies
 from app.callers.registry import Callers, CallersError
@@ -30,7 +31,8 @@ class Config:
 
     `manifests` are the services that have an enclave here; `addresses` overrides where one listens, by service name
     (otherwise AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one enclave from
-    one process; `timeout_ms` is used when a caller names none; `admission` says who may ask.
+    one process; `timeout_ms` is used when a caller names none; `admission` says who may ask. Without `archive` no
+    answer is stored.
     """
 
     manifests: tuple[Manifest, ...]
@@ -38,6 +40,7 @@ class Config:
     connections: int = 64
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
     admission: Admission = field(default_factory=Admission)
+    archive: ArchiveSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -64,7 +67,7 @@ def from_environment(
     environ: Mapping[str, str], *, services: Path = SERVICES, callers: Callers | None = None
 ) -> Config:
     """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
-    and those of `admission`.
+    `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`, and those of `admission`.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CID, STRIPE_PAYMENT_CID. `callers` are used
@@ -92,6 +95,7 @@ def from_environment(
             [service.name for service in manifests],
             callers=callers or read_callers(environ, services=services),
         ),
+        archive=_archive(environ),
     )
 
 
@@ -175,6 +179,17 @@ def _limits(environ: Mapping[str, str], prefix: str) -> Limits:
         burst=_number(environ, f"{prefix}_BURST", default=rate or 1, least=1, most=1_000_000),
         concurrent=_number(environ, f"{prefix}_CONCURRENT", default=0, least=1, most=1_000_000) or None,
     )
+
+
+def _archive(environ: Mapping[str, str]) -> ArchiveSettings | None:
+    days = _number(environ, "ARCHIVE_DAYS", default=30, least=1, most=36_500)
+    required = _number(environ, "ARCHIVE_REQUIRED", default=0, least=0, most=1)
+    url = environ.get("ARCHIVE_URL", "")
+    if url:
+        return ArchiveSettings(url=url, days=days, required=bool(required))
+    if required:
+        raise ConfigError("ARCHIVE_REQUIRED: there is no ARCHIVE_URL")
+    return None
 
 
 def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:

@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from app.log import Log
+from app.log import Log, of_caller
 
 CODES = {
     400: "bad_request",
@@ -32,7 +32,7 @@ def install(app: Flask, log: Log) -> None:
 
     @app.errorhandler(ApiError)
     def api_error(error: ApiError) -> Response:
-        log.event("refused", requestId=g.request_id, **g.caller.logged, status=error.status, code=error.code)
+        log.event("refused", requestId=g.request_id, **of_caller(g.get("caller")), status=error.status, code=error.code)
         response = _answer(error.status, error.code, str(error))
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)

@@ -17,7 +17,7 @@ from flask import Flask, g, request
 from werkzeug.wsgi import get_content_length
 
 from app.admission import Admission
-from app.callers.caller import ANONYMOUS, FETCH, METRICS, Caller
+from app.callers.caller import FETCH, METRICS, Caller
 from app.callers.proof import ProofError, bearer, forwarded
 from app.errors import ApiError
 from app.limits.bodies import BodyBudget, MeteredStream
@@ -28,7 +28,11 @@ from app.prefork import Process
 
 OPEN_PATHS = frozenset({"/", "/health", "/openapi.json"})  # and what is below OPEN_FOLDERS
 OPEN_FOLDERS = ("/health/", "/static/")
-SCOPES: Mapping[str, str | None] = {"/metrics": METRICS, "/routes": None}  # by route; every other one: FETCH
+SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
+    "/metrics": METRICS,
+    **dict.fromkeys(("/routes", "/log/head", "/log/proof", "/log/consistency"), None),
+    "/attestations/<attestation_id>": None,  # app.archive.access decides
+}
 QUESTION_COST = 1.0  # of a rate: a POST
 LOOK_COST = 0.25  # anything else: an identity, a list
 
@@ -94,12 +98,12 @@ class Gate:
         app.extensions["gate"] = self
 
     def enter(self) -> None:
-        """Let the request at hand in; `g.caller` says whose it is.
+        """Let the request at hand in; `g.caller` says whose it is, None where everybody may ask.
 
         Raises:
             ApiError: 401, 403, 429, 503.
         """
-        g.caller = ANONYMOUS
+        g.caller = None
         g.visit = visit = Visit()
         rule, environ = request.url_rule, request.environ
         path = rule.rule if rule is not None else ""
@@ -210,7 +214,8 @@ class Admitted:
         self._entered = 0.0
 
     def __enter__(self) -> None:
-        g.caller.check_service(self._service)
+        if g.caller is not None:
+            g.caller.check_service(self._service)
         meter = self._meter
         if meter is not None:
             try:

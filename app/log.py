@@ -7,7 +7,20 @@ a request is found again by its `requestId`.
 import json
 import sys
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
+
+
+class Named(Protocol):
+    """Somebody whose name may be logged."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+def of_caller(caller: Named | None) -> dict[str, str]:
+    """Return what a line says of who asked: nothing where everybody may ask."""
+    return {} if caller is None else {"caller": caller.name}
 
 
 class Log:

@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.admission import Admission
+from app.archive.settings import ArchiveSettings
 from app.config import SERVICES, Config
 from app.log import Log
 from policy import manifest
@@ -85,11 +86,14 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
         yield app
     finally:
         app.extensions["router"].close()
+        if app.extensions["archive"] is not None:
+            app.extensions["archive"].close()
 
 
-def create(path: str) -> Flask:
+def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}))
+    settings = ArchiveSettings(url=archive) if archive else None
+    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, archive=settings))
 
 
 def json_of(response: TestResponse) -> Any:
@@ -98,13 +102,20 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py and one worker, on a free loopback port.
+    """A gunicorn process with app/gunicorn_conf.py, on a free loopback port. `archive` is a database's URL.
 
-    `application` is another than `create(enclave)`; `environ` are further settings.
+    `application` is another than `create(enclave, archive)`; `environ` are further settings.
     """
 
     def __init__(
-        self, enclave: Path, log: Path, *, application: str | None = None, environ: dict[str, str] | None = None
+        self,
+        enclave: Path,
+        log: Path,
+        *,
+        archive: str = "",
+        workers: int = 1,
+        application: str = "",
+        environ: dict[str, str] | None = None,
     ) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
@@ -117,10 +128,10 @@ class Gunicorn:
                     "gunicorn",
                     "--config",
                     "app/gunicorn_conf.py",
-                    application or f"tests.parent:create('{enclave}')",
+                    application or f"tests.parent:create('{enclave}', '{archive}')",
                 ],
                 cwd=CHECKOUT,
-                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1", **(environ or {})},
+                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers), **(environ or {})},
                 pass_fds=[descriptor],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -47,6 +47,9 @@ ROOMS = {
             "doctor.py": "subprocess",
             "limits/table.py": "fcntl mmap",
             "tls.py": "ssl",
+            "archive/engine.py": "sqlalchemy",
+            "archive/storage.py": "sqlalchemy",
+            "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
@@ -74,7 +77,7 @@ DANGEROUS = {
     "shelve", "socket", "socketserver", "ssl", "subprocess", "urllib", "xmlrpc",
 }  # fmt: skip
 IMAGES = {
-    "Dockerfile": {"app", "wire", "policy", "services", "requirements/parent.txt"},
+    "Dockerfile": {"app", "wire", "policy", "services", "requirements/${REQUIREMENTS}.txt"},
     "Dockerfile.enclave": {
         "nsm", "wire", "policy", "enclave_worker", "services/${SERVICE}.toml", "requirements/enclave.txt",
         "/rootfs",  # from the stage that gathers Debian's files and the wheels

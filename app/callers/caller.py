@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from app.archive.access import SCOPE as ARCHIVE
 from app.errors import ApiError
 from app.limits.values import Limits
 
 FETCH = "fetch"  # every question to an enclave
 METRICS = "metrics"
-SCOPES = (FETCH, METRICS)
+SCOPES = (FETCH, METRICS, ARCHIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,6 @@ class Caller:
     limits: Limits = field(default_factory=Limits)
     expires: float | None = None
 
-    @property
-    def logged(self) -> dict[str, str]:
-        """What a log line says of the caller: nothing where everybody is the same one."""
-        return {} if self is ANONYMOUS else {"caller": self.name}
-
     def check_service(self, service: str) -> None:
         """Raises ApiError: 403, the caller may not ask this service."""
         if self.services is not None and service not in self.services:
@@ -38,9 +34,6 @@ class Caller:
         """Raises ApiError: 403, the caller may not ask such questions (None: everybody may)."""
         if scope is not None and scope not in self.scopes:
             raise ApiError(403, "scope.not-allowed", f"This caller lacks the scope {scope!r}")
-
-
-ANONYMOUS = Caller(name="anonymous", scopes=frozenset(SCOPES))  # where no callers are configured, and on open paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

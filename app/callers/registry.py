@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from app.callers.caller import ANONYMOUS, FETCH, SCOPES, Caller, Certificate
+from app.callers.caller import FETCH, SCOPES, Caller, Certificate
 from app.limits.values import Limits
 from policy.errors import ManifestError
 from policy.tables import Table
@@ -138,7 +138,7 @@ def _callers(tokens: Iterable[Table], clients: Iterable[Table], services: frozen
 
 def _caller(table: Table, names: set[str], services: frozenset[str]) -> Caller:
     return Caller(
-        name=_once(table, "name", _NAME, {*names, ANONYMOUS.name}, "a name of a-z, 0-9, . _ -", seen=names),
+        name=_once(table, "name", _NAME, names, "a name of a-z, 0-9, . _ -"),
         services=_among(table, "services", services) if "services" in table.entries else None,
         scopes=_among(table, "scopes", frozenset(SCOPES)) if "scopes" in table.entries else frozenset({FETCH}),
         limits=_limits(table),
@@ -188,14 +188,12 @@ def _digest(table: Table, seen: set[str]) -> bytes:
     return bytes.fromhex(_once(table, "sha256", _DIGEST, seen, "64 hexadecimal digits in lower case"))
 
 
-def _once(
-    table: Table, key: str, form: re.Pattern[str], taken: set[str], expected: str, *, seen: set[str] | None = None
-) -> str:
+def _once(table: Table, key: str, form: re.Pattern[str], taken: set[str], expected: str) -> str:
     """Return the text at `key`, which follows `form` and is not `taken`; it is then."""
     text = table.text(key)
     if not form.fullmatch(text):
         raise ManifestError(table.place(key), f"expected {expected}")
     if text in taken:
         raise ManifestError(table.place(key), "another entry has the same one")
-    (taken if seen is None else seen).add(text)
+    taken.add(text)
     return text
