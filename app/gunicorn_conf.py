@@ -25,6 +25,7 @@ graceful_timeout = 130  # a reload lets calls under way finish
 keepalive = 75  # seconds; above the idle timeout of common load balancers (AWS ALB 60 s)
 limit_request_line = 4094
 limit_request_fields = 64
+umask = 0o007  # of a unix socket: whoever reaches it may be believed about certificates (TRUSTED_PROXIES)
 accesslog = None  # request lines hold paths; the application's own log says what may be said
 control_socket_disable = True  # by default anyone with this user id may steer the server through a socket in $HOME
 

@@ -222,6 +222,7 @@ def test_a_proxy_on_the_unix_socket_is_believed_and_one_on_tcp_is_not(tmp_path: 
         Gunicorn(tmp_path / "vies", tmp_path / "log", application=application, environ=environ),
     ):
         wait_until(lambda: "Listening at" in (tmp_path / "log").read_text(), seconds=20)
+        assert (tmp_path / "http").stat().st_mode & 0o007 == 0  # of this host, only its user and group come in
         told = [over_unix(tmp_path / "http", {"Client-Cert": shown}) for shown in (NGINX, RFC_9440, ":AAAA:")]
         told += [over_unix(tmp_path / "http", headers) for headers in ({}, {"Client_Cert": RFC_9440})]
     assert told == [200, 200, 401, 401, 401]
