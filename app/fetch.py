@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
@@ -20,10 +20,11 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = body.identified(body.read(_decode))
+        call = body.read(_decode)
+        body.name(call)
         return relay.deliver(
             _route(router, call),
-            lambda left_ms: messages.encode_call(replace(call, timeout_ms=left_ms)),
+            lambda left_ms: messages.encode_call(replace(call, id=g.request_id, timeout_ms=left_ms)),
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,

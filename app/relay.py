@@ -36,7 +36,7 @@ def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, t
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
     )
-    return Response(carried.reply, mimetype="application/json")
+    return Response(carried.reply, content_type="application/json")
 
 
 def call(enclave: Enclave, question: bytes, *, deadline: float) -> Carried:
