@@ -56,7 +56,7 @@ def deliver(
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
     )
-    return Response(carried.reply, mimetype="application/json")
+    return Response(carried.reply, content_type="application/json")
 
 
 def call(enclave: Enclave, question: bytes, *, deadline: float) -> Carried:
