@@ -123,14 +123,22 @@ class Worker:
             return reply.refusal(400, str(exc))
         match request:
             case Ping():
-                identity = self._identity
-                return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
+                return self._pong()
             case IdentityQuestion():
                 return self._show_identity(request.challenge)
             case SealedCall():
                 return self._answer_sealed(request)
             case Call() | Query():
                 return self._work(request, sealed=False)
+
+    def _pong(self) -> bytes:
+        return reply.pong(
+            timestamp_ms=self._clock_ms(),
+            boot=self._identity.boot,
+            service=self._identity.service,
+            nsm=self._attestor.record,
+            keys=self._keys.ids(),
+        )
 
     def _show_identity(self, challenge: bytes | None) -> bytes:
         if not self._identities.acquire(blocking=False):
