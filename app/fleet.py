@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.pong import Pong
-from app.pool import EnclavePool
+from app.pool import Carried, EnclavePool
 from policy.manifest import Manifest
 from wire import frames
 from wire.addresses import Address, VsockAddress
@@ -26,6 +26,7 @@ FIRST_HOLD_SECONDS = 0.5  # ours: longer than an enclave's hiccup, shorter than 
 MAX_HOLD_SECONDS = 30.0
 MAX_NSM_FAILURES = 3  # one may be a caller's; as many in a row are the NSM's
 MAX_NSM_AGE_MS = 180_000  # three times the age at which the monitor has it asked
+HOP_BYTES = 128  # at least what a question grows by on its way: wire/hops.py
 MAX_REFUSAL_BYTES = 1024  # a refusal is one short sentence
 MAX_KEYS = 256  # ours: far more than a service's enclaves have at a time
 UNKNOWN_KEY = "sealed.unknown-key"  # enclave_worker/sealed/opening.py: nothing was opened
@@ -106,9 +107,9 @@ class Enclave:
 
 
 class Served(NamedTuple):
-    """A reply, and the enclave it came from."""
+    """What was answered, and by which enclave."""
 
-    payload: bytes
+    carried: Carried
     enclave: Enclave
 
 
@@ -135,25 +136,31 @@ class Fleet:
         """The upstream hosts of the service, in the manifest's order."""
         return [upstream.host for upstream in self.service.upstreams]
 
-    def call(
-        self, payload: bytes, *, deadline: float, key: bytes | None = None, again: Callable[[], bytes] | None = None
+    def ask(
+        self,
+        question: bytes,
+        *,
+        deadline: float,
+        key: bytes | None = None,
+        again: Callable[[], bytes] | None = None,
+        trace: str | None = None,
     ) -> Served:
-        """Put `payload` to one of the enclaves. `deadline` is an instant on `time.monotonic()`.
+        """Put a question to one of the enclaves. `deadline` is an instant on `time.monotonic()`, `trace` a `traceparent`.
 
-        `key` is the id of the key that a sealed call is for. `again` makes the payload anew for another enclave, when time
-        has passed.
+        `key` is the id of the key that a sealed call is for. `again` words the question anew for another enclave, since
+        time has passed.
 
         Raises:
-            PoolFull, PeerLost, FrameError, DeadlinePassed: as `EnclavePool.call`.
+            PoolFull, PeerLost, FrameError, DeadlinePassed: as `EnclavePool.ask`.
         """
         tried: tuple[Enclave, ...] = ()
         refused: Served | None = None
         while True:
-            frames.check_length(len(payload))  # a payload that fits no frame is no enclave's failure
+            frames.check_length(len(question) + HOP_BYTES)  # what fits no frame is no enclave's failure
             enclave = self._begin(key, tried)
             tried = (*tried, enclave)
             try:
-                served = Served(self._ask(enclave, payload, deadline), enclave)
+                served = Served(self._ask(enclave, question, deadline, trace), enclave)
             except PeerLost as exc:
                 if exc.delivered:
                     raise
@@ -167,7 +174,7 @@ class Fleet:
                 refused = served
                 if len(tried) == len(self.enclaves):
                     return served
-            payload = payload if again is None else again()
+            question = question if again is None else again()
 
     def drain(self, names: Iterable[str]) -> None:
         """Give the enclaves with these names no new calls, and all others some again."""
@@ -194,11 +201,11 @@ class Fleet:
         for enclave in self.enclaves:
             enclave.pool.close()
 
-    def _ask(self, enclave: Enclave, payload: bytes, deadline: float) -> bytes:
-        """Return its reply, and take note of how that went. The call has begun; it is over however this ends."""
+    def _ask(self, enclave: Enclave, question: bytes, deadline: float, trace: str | None) -> Carried:
+        """Return its answer, and take note of how that went. The call has begun; it is over however this ends."""
         well: bool | None = None
         try:
-            reply = enclave.pool.call(payload, deadline=deadline)
+            carried = enclave.pool.ask(question, deadline=deadline, trace=trace)
             well = True
         except (PeerLost, FrameError):
             well = False
@@ -210,7 +217,7 @@ class Fleet:
             self._end(enclave, well=well)
             if well is False:
                 self.on_trouble(enclave)
-        return reply
+        return carried
 
     def _begin(self, key: bytes | None, tried: tuple[Enclave, ...]) -> Enclave:
         with self._lock:
@@ -261,12 +268,12 @@ class Fleet:
 
     def _lacks_key(self, served: Served, key: bytes) -> bool:
         """Whether the enclave refused because the key is not one of its own. If it answered, the key is."""
-        if _is_unknown_key(served.payload):
+        if _is_unknown_key(served.carried.reply):
             with self._lock:
                 if self._keys.get(key) is served.enclave:
                     del self._keys[key]
             return True
-        if served.payload.startswith(b'{"sealed":') and key not in self._keys:
+        if served.carried.reply.startswith(b'{"sealed":') and key not in self._keys:
             with self._lock:
                 self._learn(served.enclave, (key,))
         return False
@@ -278,14 +285,14 @@ class Fleet:
             self._keys[key] = enclave
 
 
-def _is_unknown_key(payload: bytes) -> bool:
-    if len(payload) > MAX_REFUSAL_BYTES or UNKNOWN_KEY.encode() not in payload:
+def _is_unknown_key(reply: bytes) -> bool:
+    if len(reply) > MAX_REFUSAL_BYTES or UNKNOWN_KEY.encode() not in reply:
         return False
     try:
-        reply = json.loads(payload)
+        said = json.loads(reply)
     except (ValueError, RecursionError):
         return False
-    return isinstance(reply, dict) and reply.get("code") == UNKNOWN_KEY and reply.get("success") is False
+    return isinstance(said, dict) and said.get("code") == UNKNOWN_KEY and said.get("success") is False
 
 
 def _nobody(_: Enclave) -> None:

@@ -8,6 +8,7 @@ its identity, which costs one: so the age of the last document says something of
 and every process sees the answer of the others' questions, so that it is about one document a minute for each enclave.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +34,7 @@ DESCRIBE_SECONDS = 10.0  # between two runs of nitro-cli
 COMMAND_SECONDS = 5.0  # the predecessor's limit for one
 IDLE_NSM_MS = 60_000  # an NSM that has given no document for so long is asked for one
 NSM_PAUSE_SECONDS = 10.0  # between two such questions
-NSM_SECONDS = 5.0  # the worker's limit for one
+NSM_SECONDS = 6.0  # the worker takes 5 for one at most; less than NSM_PAUSE_SECONDS: one question at a time
 QUESTION = messages.encode_identity_question(IdentityQuestion(challenge=None))
 
 
@@ -122,7 +123,7 @@ class Monitor:
             fleet.drain(state.draining())
 
     def _read_marks(self) -> None:
-        last: frozenset[str] = frozenset()
+        last: frozenset[str] | None = None
         while self._state is not None and not self._end.wait(MARKS_SECONDS):
             names = self._state.draining()
             if names != last:
@@ -154,7 +155,10 @@ class Watch:
         """Look until the end."""
         while not self._end.is_set():
             self._asked.clear()
-            self._look()
+            try:
+                self._look()
+            except Exception as exc:  # noqa: BLE001  the edge of the thread: an enclave must not go unwatched
+                self._log.event("internal error", what="monitor", error=type(exc).__name__)
             if not self._end.wait(LEAST_SECONDS):
                 self._asked.wait(self._pause())
 
@@ -213,8 +217,9 @@ class Watch:
         if not due or now - self._nsm_asked < NSM_PAUSE_SECONDS:
             return
         self._nsm_asked = now
-        try:
-            self._enclave.pool.ask_apart(QUESTION, deadline=now + NSM_SECONDS + 1)
-        except WireError:
-            return  # the pings tell
+        threading.Thread(target=self._ask_identity, name="nsm question", daemon=True).start()  # pings go on meanwhile
+
+    def _ask_identity(self) -> None:
+        with contextlib.suppress(WireError):  # the next ping tells what came of it
+            self._enclave.pool.ask_apart(QUESTION, deadline=time.monotonic() + NSM_SECONDS)
         self.ask()
