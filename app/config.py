@@ -24,9 +24,9 @@ class Config:
     """The parent's settings.
 
     `manifests` are the services that have an enclave here; `addresses` overrides where theirs listen, by service name
-    (otherwise one at AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one enclave
-    from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's processes
-    share with `app.drain`; without one, no enclave can be drained.
+    (otherwise one at AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one
+    enclave from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's
+    processes share with `app.drain`; without one, no enclave can be drained.
     """
 
     manifests: tuple[Manifest, ...]
@@ -57,8 +57,8 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
     and `STATE_DIR`, an absolute path.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
-    `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID` is
-    the same for one enclave.
+    `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID`
+    is the same for one enclave.
 
     Raises:
         ConfigError: a value is no number in its range, or names no service.

@@ -1,109 +1,32 @@
 """The enclaves of one service: which of them gets a call, and which does not for now.
 
-Rules. The one with the fewest calls under way in this process gets the next call. One that could not be reached or broke
-off is left out for a while that grows, and comes back when it answers a ping (`app/monitor.py`). One that is drained gets
-no new calls. Where none is left, the least bad is tried: leaving out never refuses a call by itself.
+Rules. The one with the fewest calls under way in this process gets the next call. One that could not be reached or
+broke off is left out for a while that grows, and comes back when it answers a ping (`app/monitor.py`). One that is
+drained gets no new calls. Where none is left, the least bad is tried: leaving out never refuses a call by itself.
 
 A call that was not delivered goes to another enclave; one that may have been, never. What is sealed goes to the enclave
-that has the key. Where that is not known, each is asked in turn: one without the key has opened nothing and done nothing.
+that has the key. Where that is not known, each is asked in turn: one without the key has opened and done nothing.
 """
 
 import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.pong import Pong
-from app.pool import Carried, EnclavePool
+from app.enclave import Enclave, Seen
+from app.pool import Carried
 from policy.manifest import Manifest
 from wire import frames
-from wire.addresses import Address, VsockAddress
+from wire.addresses import Address
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 
 FIRST_HOLD_SECONDS = 0.5  # ours: longer than an enclave's hiccup, shorter than a caller's patience
 MAX_HOLD_SECONDS = 30.0
-MAX_NSM_FAILURES = 3  # one may be a caller's; as many in a row are the NSM's
-MAX_NSM_AGE_MS = 180_000  # three times the age at which the monitor has it asked
 HOP_BYTES = 128  # at least what a question grows by on its way: wire/hops.py
 MAX_REFUSAL_BYTES = 1024  # a refusal is one short sentence
 MAX_KEYS = 256  # ours: far more than a service's enclaves have at a time
 UNKNOWN_KEY = "sealed.unknown-key"  # enclave_worker/sealed/opening.py: nothing was opened
-
-
-class Slot(NamedTuple):
-    """Where others may read how many calls this process has under way at an enclave, and whether it leaves it out."""
-
-    cells: "memoryview[int]"
-    calls: int
-    draining: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the last ping found. `at` is on `time.monotonic()`, in seconds; `pong` is None where none came."""
-
-    at: float
-    took_ms: int | None = None
-    pong: Pong | None = None
-    right_service: bool = True
-
-    @property
-    def nsm_age_ms(self) -> int | None:
-        """Milliseconds since the NSM last gave a document; None where the worker has none, or does not say."""
-        if self.pong is None or self.pong.nsm_age_ms is None:
-            return None
-        return self.pong.nsm_age_ms + round((time.monotonic() - self.at) * 1000)
-
-    @property
-    def nsm(self) -> str:
-        """`fresh`, `failing`, `stale`, or `unknown` where the worker does not say or has not asked yet."""
-        if self.pong is None or self.pong.nsm_failures is None:
-            return "unknown"
-        if self.pong.nsm_failures >= MAX_NSM_FAILURES:
-            return "failing"
-        if self.pong.nsm_age_ms is None:
-            return "unknown"
-        return "fresh" if self.pong.nsm_age_ms <= MAX_NSM_AGE_MS else "stale"
-
-    @property
-    def fit(self) -> bool:
-        """Whether calls may go there: it answered, is of the service that it is taken for, and can attest."""
-        return self.pong is not None and self.right_service and self.nsm in ("fresh", "unknown")
-
-
-class Enclave:
-    """One enclave: its connections, and what this process knows of it. `name` is `vies/16`.
-
-    `in_flight`, `failures` (calls that failed in a row), `held_until` (0.0: not held) and `draining` are plain numbers, for
-    whoever wants to show them; only the `Fleet` writes them.
-    """
-
-    __slots__ = ("cid", "draining", "failures", "held_until", "in_flight", "name", "pool", "seen", "service", "slot")
-
-    def __init__(self, service: Manifest, address: Address, *, number: int, connections: int) -> None:
-        self.service = service
-        self.pool = EnclavePool(address, connections=connections)
-        # Where AF_VSOCK is not used there is no CID: the manifest's stands for the first, that and 100 for the second.
-        self.cid = address.cid if isinstance(address, VsockAddress) else service.cid + 100 * number
-        self.name = f"{service.name}/{self.cid}"
-        self.in_flight = 0
-        self.failures = 0
-        self.held_until = 0.0
-        self.draining = False
-        self.seen: Seen | None = None
-        self.slot: Slot | None = None
-
-    @property
-    def hosts(self) -> list[str]:
-        """The upstream hosts of the service, in the manifest's order."""
-        return [upstream.host for upstream in self.service.upstreams]
-
-    @property
-    def ejected(self) -> bool:
-        """Whether calls go elsewhere, if there is anywhere else, because of what went wrong here."""
-        return self.held_until > 0 or (self.seen is not None and not self.seen.fit)
 
 
 class Served(NamedTuple):
@@ -116,7 +39,7 @@ class Served(NamedTuple):
 class Fleet:
     """The enclaves of one service. Safe to use from many threads.
 
-    `on_trouble` is called, without a lock, for an enclave that failed a call or let its time pass: somebody should ping it.
+    `on_trouble` is called, without a lock, for an enclave that failed a call or let its time pass: it should be pinged.
     """
 
     def __init__(self, service: Manifest, addresses: Sequence[Address], *, connections: int) -> None:
@@ -145,7 +68,7 @@ class Fleet:
         again: Callable[[], bytes] | None = None,
         trace: str | None = None,
     ) -> Served:
-        """Put a question to one of the enclaves. `deadline` is an instant on `time.monotonic()`, `trace` a `traceparent`.
+        """Put a question to one of the enclaves. `deadline` is on `time.monotonic()`, `trace` a `traceparent`.
 
         `key` is the id of the key that a sealed call is for. `again` words the question anew for another enclave, since
         time has passed.

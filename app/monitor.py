@@ -1,11 +1,11 @@
 """Watches the enclaves from the background, so that no request waits for it: pings, the host's own list, drain marks.
 
-One thread for each enclave, since one that hangs must not hold up news of the others; one for `nitro-cli` where there is
-one; one for the drain marks where there is a folder for them. None is started before `start`: a server forks first.
+One thread for each enclave, since one that hangs must not hold up news of the others; one for `nitro-cli` where there
+is one; one for the drain marks where there is a folder for them. None is started before `start`: a server forks first.
 
-A ping asks the NSM for nothing. An enclave whose NSM has given no document for a minute, or has failed since, is asked for
-its identity, which costs one: so the age of the last document says something of an idle enclave too. Every process asks,
-and every process sees the answer of the others' questions, so that it is about one document a minute for each enclave.
+A ping asks the NSM for nothing. An enclave whose NSM has given no document for a minute, or has failed since, is asked
+for its identity, which costs one: so the age of the last document says something of an idle enclave too. Each process
+sees what the questions of the others brought, so that it is about one document a minute for each enclave.
 """
 
 import contextlib
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from app import nitro_cli, pong
-from app.fleet import Enclave, Fleet, Seen
+from app.enclave import Enclave, Seen
+from app.fleet import Fleet
 from app.log import Log
 from app.nitro_cli import Running
 from app.pong import NotAPong
@@ -89,7 +90,7 @@ class Monitor:
                 thread.start()
 
     def look(self) -> None:
-        """Return when every enclave was seen lately: at once, or after a ping of those that were not, for all callers."""
+        """Return when every enclave was seen lately: at once, or after one ping for all who wait."""
         self.start()
         now = time.monotonic()
         for watch in self._watches.values():
@@ -125,11 +126,12 @@ class Monitor:
     def _read_marks(self) -> None:
         last: frozenset[str] | None = None
         while self._state is not None and not self._end.wait(MARKS_SECONDS):
-            names = self._state.draining()
-            if names != last:
-                for fleet in self._fleets:
-                    fleet.drain(names)
-            last = names
+            with contextlib.suppress(OSError):  # what was read last goes on to hold
+                names = self._state.draining()
+                if names != last:
+                    for fleet in self._fleets:
+                        fleet.drain(names)
+                last = names
 
     def _describe(self) -> None:
         while not self._end.is_set():

@@ -1,8 +1,9 @@
 """Which service serves which host. The table comes from the manifests and never changes while the parent runs."""
 
 from app.config import Config
+from app.enclave import Enclave
 from app.errors import ApiError
-from app.fleet import Enclave, Fleet
+from app.fleet import Fleet
 
 
 class Router:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.fleet import Slot
+from app.enclave import Slot
 
 RECORD = struct.Struct("=48sQQ")  # a service's name has at most 32 bytes, a CID at most 10 digits
 _CELLS = RECORD.size // 8
@@ -84,10 +84,10 @@ class StateFolder:
             raise
 
     def draining(self) -> frozenset[str]:
-        """Return the names of the enclaves that are drained; none where there is no folder."""
+        """Return the names of the enclaves that are drained; none where there is no folder. Raises: OSError."""
         try:
-            files = os.listdir(self._draining)
-        except OSError:
+            files = [path.name for path in self._draining.iterdir()]
+        except FileNotFoundError:
             return frozenset()
         return frozenset(f"{match[1]}/{match[2]}" for file in files if (match := _ENCLAVE.fullmatch(file)))
 
