@@ -82,6 +82,11 @@ class Enclave:
         return [upstream.host for upstream in self.service.upstreams]
 
     @property
+    def badness(self) -> int:
+        """How many calls have failed in a row, while it is held; what has come back is as good as any."""
+        return self.failures if self.held_until else 0
+
+    @property
     def ejected(self) -> bool:
         """Whether calls go elsewhere, if there is anywhere else, because of what went wrong here."""
         return self.held_until > 0 or (self.seen is not None and not self.seen.fit)

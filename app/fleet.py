@@ -180,7 +180,9 @@ class Fleet:
         self._turn += 1
         best = usable[self._turn % len(usable)]
         for enclave in usable:
-            if (enclave.in_flight, enclave.failures) < (best.in_flight, best.failures):
+            if enclave.in_flight < best.in_flight or (
+                enclave.in_flight == best.in_flight and enclave.badness < best.badness
+            ):
                 best = enclave
         return best
 

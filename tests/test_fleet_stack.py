@@ -103,15 +103,15 @@ class Load:
 
 @contextlib.contextmanager
 def held_at(stack: Stack, slow: SlowVies, enclave: int) -> Iterator[list[requests.Response]]:
-    """Have one call held at the enclave with that CID until the block ends; the others' are let go."""
+    """Have one call held at the enclave with that CID until the block ends."""
     slow.go_on.clear()
     replies: list[requests.Response] = []
     caller = threading.Thread(target=lambda: replies.append(post(stack, SLOW)))
-    other = 1 if enclave == 16 else 0
-    assert drain(stack, "116" if enclave == 16 else "16", "--wait", "20").returncode == 0, other
+    other = "116" if enclave == 16 else "16"
+    assert drain(stack, other, "--wait", "20").returncode == 0
     caller.start()
     assert slow.waiting.acquire(timeout=10)
-    assert drain(stack, "116" if enclave == 16 else "16", "--undo").returncode == 0
+    assert drain(stack, other, "--undo").returncode == 0
     try:
         yield replies
     finally:
