@@ -57,9 +57,9 @@ class Seen:
 class Enclave:
     """One enclave: its connections, and what this process knows of it. `name` is `vies/16`.
 
-    `in_flight`, `failures` (calls that failed in a row), `held_until` (0.0: not held), `ejected` (calls go elsewhere, if
-    there is anywhere else, because of what went wrong here) and `draining` are plain values, for whoever wants to show
-    them; only the `Fleet` writes them.
+    `in_flight`, `failures` (calls that failed in a row), `held_until` (0.0: not held), `ejected` (calls go elsewhere,
+    if there is anywhere else, because of what went wrong here) and `draining` are plain values, for whoever wants to
+    show them; only the `Fleet` writes them.
     """
 
     __slots__ = (

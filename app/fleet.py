@@ -39,8 +39,8 @@ class Served(NamedTuple):
 class Fleet:
     """The enclaves of one service. Safe to use from many threads.
 
-    `on_trouble` is called, without a lock, for an enclave that should be pinged: it failed a call, let its time pass, or
-    was asked while it was ejected.
+    `on_trouble` is called, without a lock, for an enclave that should be pinged: it failed a call, let its time pass,
+    or was asked while it was ejected.
     """
 
     def __init__(self, service: Manifest, addresses: Sequence[Address], *, connections: int) -> None:
