@@ -1,7 +1,10 @@
 """Builds the Flask application. Nothing happens at import time."""
 
+from __future__ import annotations
+
 import os
 import uuid
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g
 
@@ -11,6 +14,9 @@ from app.log import Log
 from app.monitor import Monitor
 from app.router import Router
 from app.state import StateFolder
+
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
 
 def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
@@ -24,6 +30,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     router = Router(settings)
     state = StateFolder(settings.state) if settings.state is not None else None
     monitor = Monitor(router.fleets, state=state, log=chosen_log)
+    archive = _archive(settings, chosen_log)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
@@ -31,15 +38,26 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
     app.after_request(_label_response)
+    app.extensions["archive"] = archive
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     app.extensions["monitor"] = monitor  # started in each process by gunicorn_conf.py, or by the first look at it
     errors.install(app, chosen_log)
-    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
-    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
+    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
+    if archive is not None:
+        app.register_blueprint(archive.routes())
     return app
+
+
+def _archive(settings: Config, log: Log) -> Archive | None:
+    if settings.archive is None:
+        return None
+    from app.archive.opening import open_archive  # noqa: PLC0415  SQLAlchemy is loaded where it is used
+
+    return open_archive(settings.archive, log)
 
 
 def _name_request() -> None:
