@@ -26,8 +26,8 @@ from app.limits.table import Meter
 from app.limits.values import OverLimit, retry_after
 from app.prefork import Process
 
-OPEN_PATHS = frozenset({"/", "/health", "/openapi.json"})  # and what is below OPEN_FOLDERS
-OPEN_FOLDERS = ("/health/", "/static/")
+OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})  # and what is below OPEN_FOLDER
+OPEN_FOLDER = "/static/"
 SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
     "/metrics": METRICS,
     **dict.fromkeys(("/routes", "/log/head", "/log/proof", "/log/consistency"), None),
@@ -107,7 +107,7 @@ class Gate:
         g.visit = visit = Visit()
         rule, environ = request.url_rule, request.environ
         path = rule.rule if rule is not None else ""
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
+        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return
         if self._admission.callers is not None:
             g.caller = caller = self._authenticate(environ)

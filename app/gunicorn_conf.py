@@ -65,3 +65,10 @@ def post_fork(_: Any, worker: Any) -> None:
 def child_exit(_: Any, worker: Any) -> None:
     """Give back what a dead process held."""
     FAMILY.bury(worker)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops."""
+    monitor = getattr(worker.wsgi, "extensions", {}).get("monitor")  # other applications may be served with this file
+    if monitor is not None:
+        monitor.start(stopping=lambda: not worker.alive)

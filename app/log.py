@@ -22,6 +22,7 @@ def of_caller(caller: Named | None) -> dict[str, str]:
     """Return what a line says of who asked: nothing where everybody may ask."""
     return {} if caller is None else {"caller": caller.name}
 
+
 STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
 _ENCODE = json.JSONEncoder().encode
 

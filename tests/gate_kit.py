@@ -42,7 +42,7 @@ def admitting(*entries: str, services: Iterable[str] = KNOWN) -> Admission:
 
 def create(folder: str) -> Flask:
     """Return the application for gunicorn: VIES and SICAE, their enclaves at FOLDER/vies and FOLDER/sicae."""
-    addresses = {name: UnixAddress(path=str(Path(folder, name))) for name in KNOWN}
+    addresses = {name: (UnixAddress(path=str(Path(folder, name))),) for name in KNOWN}
     return create_app(
         Config(
             manifests=(VIES, SICAE),

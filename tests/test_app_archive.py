@@ -43,7 +43,7 @@ def archiving(
 ) -> Iterator[FlaskClient]:
     config = Config(
         manifests=(VIES,),
-        addresses={VIES.name: enclave.address},
+        addresses={VIES.name: (enclave.address,)},
         archive=ArchiveSettings(url=url, **settings),
         admission=admission or Admission(),
     )
@@ -70,7 +70,7 @@ def test_without_a_url_there_is_no_archive_and_nothing_of_it_is_loaded(tmp_path:
     program = "import sys; from app import create_app; create_app(); assert 'sqlalchemy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env={**os.environ, "ARCHIVE_URL": ""}, check=True)
     with FakeEnclave(tmp_path / "enclave", keeps(fresh)) as enclave:
-        config = Config(manifests=(VIES,), addresses={VIES.name: enclave.address})
+        config = Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)})
         with serving(config) as app:
             assert app.test_client().get(f"/attestations/{new_id()}").status_code == 404
             assert app.test_client().get("/log/head").status_code == 404

@@ -51,7 +51,9 @@ ROOMS = {
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
+            "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
+            "state.py": "fcntl mmap",
         },
     ),
     "tytle_verifier": room(
@@ -188,6 +190,8 @@ def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_argument
     parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
     wsgi = "app/gate.py"  # the environ of one request
     edges = (*parents, wsgi, "tytle_verifier/cli.py", "eif/__main__.py", clears)
+    parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py")
+    edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in edges}
     for path in modules_of(name):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -113,7 +113,8 @@ def test_the_body_of_an_unknown_caller_is_not_even_read(tmp_path: Path) -> None:
         ("POST", "/attest/query", 401, 400, 403),
         ("POST", "/attest/sealed", 401, 400, 403),
         ("GET", "/metrics", 401, 403, 200),
-        ("GET", "/health/live", 200, 200, 200),
+        ("GET", "/livez", 200, 200, 200),
+        ("GET", "/static/x.css", 200, 200, 200),
         ("GET", "/openapi.json", 200, 200, 200),
         ("GET", "/attestations/x", 401, 200, 200),
         ("GET", "/log/head", 401, 200, 200),
@@ -132,7 +133,13 @@ def test_each_path_asks_for_what_it_needs(
         FakeEnclave(tmp_path / "enclave", keeps()) as enclave,
         parent(enclave.address, admission=admission) as client,
     ):
-        for other in ("/metrics", "/health/live", "/openapi.json", "/log/head", "/attestations/<attestation_id>"):
+        for other in (
+            "/metrics",
+            "/static/<path:name>",
+            "/openapi.json",
+            "/log/head",
+            "/attestations/<attestation_id>",
+        ):
             client.application.add_url_rule(other, other, lambda **_: "")
         statuses = [
             client.open(path, method=method, json=LEAST if method == "POST" else None, headers=headers).status_code
@@ -308,7 +315,7 @@ def test_a_service_without_a_place_costs_its_limits_nothing(tmp_path: Path) -> N
 def test_a_slow_service_takes_none_of_another_s_places(tmp_path: Path) -> None:
     config = Config(
         manifests=(VIES, SICAE),
-        addresses={name: UnixAddress(path=str(tmp_path / name)) for name in ("vies", "sicae")},
+        addresses={name: (UnixAddress(path=str(tmp_path / name)),) for name in ("vies", "sicae")},
         connections=8,
     )
     with (
