@@ -1,4 +1,5 @@
-"""What a host gets besides the code: units, allow-list, reservation of memory and CPUs, settings, and the installer.
+"""What a host gets besides the code: units, allow-list, reservation of memory and CPUs, settings, and the scripts
+that install it and replace it.
 
 Sources: vsock_proxy/configs/vsock-proxy.yaml and src/main.rs, allocator/src/configuration.rs, bootstrap/allocator.yaml,
 nitro-enclaves-allocator.service, all in aws/aws-nitro-enclaves-cli.
@@ -8,7 +9,7 @@ from deploy.plan import CPUS_PER_ENCLAVE, Enclave, Plan, Proxy
 from deploy.template import fill
 
 UNITS = "etc/systemd/system"
-INSTALLER = "install"
+INSTALLER, ROLLER = "install", "roll"
 
 
 def files(plan: Plan) -> dict[str, str]:
@@ -26,6 +27,7 @@ def files(plan: Plan) -> dict[str, str]:
         "etc/tytle/vsock-proxy.yaml": allow_list(plan),
         "etc/tytle/parent.env": parent_env(plan),
         INSTALLER: fill("host/install", cpus=plan.cpus),
+        ROLLER: _roll(plan),
     }
 
 
@@ -59,6 +61,12 @@ def cid_settings(plan: Plan) -> list[str]:
         f"{service.name.upper().replace('-', '_')}_CIDS=" + ",".join(str(enclave.cid) for enclave in plan.of(service))
         for service in plan.services
     ]
+
+
+def _roll(plan: Plan) -> str:
+    single = [service.name for service in plan.services if len(plan.of(service)) == 1]
+    names = [f"{enclave.service.name}-{enclave.cid}" for enclave in plan.enclaves]
+    return fill("host/roll", single=" ".join(single), enclaves=" ".join(names))
 
 
 def _unit(enclave: Enclave) -> str:

@@ -4,6 +4,9 @@ from deploy import host
 from deploy.plan import CPUS_PER_ENCLAVE, Enclave, Plan, Proxy
 from deploy.template import fill
 
+# The token file is the secret tytle-tokens; /tmp is the only place where the parent can write.
+SETTINGS = ("BIND=0.0.0.0:5001", "TOKENS_FILE=/etc/tytle/tokens.toml", "STATE_DIR=/tmp")
+
 
 def files(plan: Plan) -> dict[str, str]:
     """Return the manifests, and the Dockerfile of the image that runs an enclave, by name."""
@@ -29,7 +32,7 @@ def manifests(plan: Plan) -> str:
 
 def _settings(plan: Plan) -> list[str]:
     names = ",".join(service.name for service in plan.services)
-    lines = (f"SERVICES={names}", *host.cid_settings(plan), "BIND=0.0.0.0:5001")
+    lines = (f"SERVICES={names}", *host.cid_settings(plan), *SETTINGS)
     return [f'{name}: "{value}"' for name, _, value in (line.partition("=") for line in lines)]
 
 

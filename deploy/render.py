@@ -1,6 +1,6 @@
 """A plan -> the files of a deployment, in one folder.
 
-OUT/host/            what goes onto a host besides the code: etc/, and `install`
+OUT/host/            what goes onto a host besides the code: etc/, `install`, `roll`
 OUT/cloudformation.yaml
 OUT/kubernetes/      tytle.yaml, Dockerfile
 OUT/plan.json        what was rendered, for `bundle` and for people
@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy import cloudformation, host, kubernetes
 from deploy.plan import Plan
 
-EXECUTABLE = ("host/" + host.INSTALLER,)
+EXECUTABLE = (f"host/{host.INSTALLER}", f"host/{host.ROLLER}")
 
 
 def files(plan: Plan) -> dict[str, str]:

@@ -99,7 +99,7 @@ def test_the_rendered_shell_is_shell() -> None:
     files = rendered()
     script = files["host/install"]
     userdata = files["cloudformation.yaml"].partition("!Sub |\n")[2].partition("      TagSpecifications")[0]
-    for text in (script, userdata.replace("${AWS::", "${AWS_")):
+    for text in (script, files["host/roll"], userdata.replace("${AWS::", "${AWS_")):
         subprocess.run(["bash", "-n"], input=text.encode(), check=True)
 
 
@@ -165,3 +165,17 @@ def test_a_command_that_cannot_be_done_says_why(
     monkeypatch.chdir(tmp_path)
     assert commands.main(arguments) == 1
     assert said in capsys.readouterr().err
+
+
+def test_an_update_without_an_outage_needs_two_enclaves_of_each_service() -> None:
+    both = rendered("vies", cids={"vies": (16, 20)})["host/roll"]
+    assert 'single=""\n' in both
+    assert "for enclave in vies-16 vies-20; do\n" in both
+    assert 'single="sicae"\n' in rendered("vies", "sicae", cids={"vies": (16, 20)})["host/roll"]
+
+
+def test_a_service_with_a_dash_in_its_name_is_told_from_its_cid() -> None:
+    script = 'enclave=stripe-payment-18; service=${enclave%-*} cid=${enclave##*-}; echo "$service $cid"'
+    assert "service=${enclave%-*} cid=${enclave##*-}\n" in rendered("stripe-payment")["host/roll"]
+    said = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    assert said == b"stripe-payment 18\n"
