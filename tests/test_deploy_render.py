@@ -127,6 +127,7 @@ def test_the_commands_render_and_bundle_what_there_are_images_of(
         assert commands.main(["bundle", str(tmp_path / "out"), str(tmp_path / name), "--images", str(images)]) == 0
     one, two = ((tmp_path / name).read_bytes() for name in ("a.tar.gz", "b.tar.gz"))
     assert one == two
+    assert one[4:8] == bytes(4)  # RFC 1952: the time
     assert capsys.readouterr().out.startswith(hashlib.sha256(one).hexdigest())
 
 
