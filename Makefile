@@ -50,6 +50,7 @@ bench: $(VENV)/ready
 
 # What a deployment is rendered to, before the checkers of each format, and what it publishes, before a stand-in of AWS.
 deploy-check: $(VENV)-deploy/ready
+	command -v curl >/dev/null || .ci/install curl
 	command -v systemd-analyze >/dev/null || .ci/install systemd || echo "UNIT FILES ARE NOT VERIFIED: no systemd" >&2
 	$(VENV)-deploy/bin/pytest -rs tests/rendered
 
