@@ -5,6 +5,7 @@ authentication in front of it, the parent listens on loopback only.
 """
 
 import os
+from typing import Any
 
 bind = os.environ.get("BIND", "127.0.0.1:5001")
 worker_class = "app.gunicorn_worker.Worker"
@@ -17,3 +18,10 @@ limit_request_line = 4094
 limit_request_fields = 64
 accesslog = None  # request lines hold paths; the application's own log says what may be said
 control_socket_disable = True  # by default anyone with this user id may steer the server through a socket in $HOME
+
+
+def post_worker_init(worker: Any) -> None:
+    """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops."""
+    monitor = getattr(worker.wsgi, "extensions", {}).get("monitor")  # other applications may be served with this file
+    if monitor is not None:
+        monitor.start(stopping=lambda: not worker.alive)

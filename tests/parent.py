@@ -62,7 +62,9 @@ def parent(
     address: Address, *, log: io.StringIO | None = None, connections: int = 4, timeout_ms: int = 5_000
 ) -> Iterator[FlaskClient]:
     """Serve the VIES service, whose enclave listens at `address`."""
-    config = Config(manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms)
+    config = Config(
+        manifests=(VIES,), addresses={VIES.name: (address,)}, connections=connections, timeout_ms=timeout_ms
+    )
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -73,6 +75,7 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
     try:
         yield app
     finally:
+        app.extensions["monitor"].close()
         app.extensions["router"].close()
         if app.extensions["archive"] is not None:
             app.extensions["archive"].close()
@@ -81,7 +84,7 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
 def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
     settings = ArchiveSettings(url=archive) if archive else None
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, archive=settings))
+    return create_app(Config(manifests=(VIES,), addresses={VIES.name: (UnixAddress(path=path),)}, archive=settings))
 
 
 def json_of(response: TestResponse) -> Any:

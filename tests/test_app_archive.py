@@ -40,7 +40,7 @@ __all__ = ["postgresql", "url"]  # fixtures
 def archiving(enclave: FakeEnclave, url: str, **settings: Any) -> Iterator[FlaskClient]:
     """Serve with an archive; the header X-Caller plays the part of authentication: a name, and scopes."""
     chosen = ArchiveSettings(url=url, **settings)
-    with serving(Config(manifests=(VIES,), addresses={VIES.name: enclave.address}, archive=chosen)) as app:
+    with serving(Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)}, archive=chosen)) as app:
         app.before_request(authenticate)
         yield app.test_client()
 
@@ -76,7 +76,7 @@ def test_without_a_url_there_is_no_archive_and_nothing_of_it_is_loaded(tmp_path:
     program = "import sys; from app import create_app; create_app(); assert 'sqlalchemy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env={**os.environ, "ARCHIVE_URL": ""}, check=True)
     with FakeEnclave(tmp_path / "enclave", keeps(fresh)) as enclave:
-        config = Config(manifests=(VIES,), addresses={VIES.name: enclave.address})
+        config = Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)})
         with serving(config) as app:
             assert app.test_client().get(f"/attestations/{new_id()}").status_code == 404
             assert app.test_client().get("/log/head").status_code == 404
