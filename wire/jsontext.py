@@ -4,10 +4,13 @@
 three. Two programs that disagree on what a text says are an attack surface.
 """
 
+import binascii
 import json
 from typing import Any, NoReturn
 
 from wire.errors import MessageError
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -17,7 +20,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         MessageError: anything else. The text is not echoed: it may hold secrets.
     """
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
+        value = _decode(data.decode("utf-8"))
     except UnicodeDecodeError as exc:
         problem = f"the JSON is not UTF-8 (byte {exc.start})"
     except json.JSONDecodeError as exc:
@@ -35,7 +38,17 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 def dump(value: object) -> bytes:
     """Return compact JSON in UTF-8. The strings must be well-formed; `parse_object` and `text` see to that."""
-    return _ENCODER.encode(value).encode()
+    return _encode(value).encode()
+
+
+def base64_member(name: str, data: bytes) -> bytes:
+    """Return `"name":"..."`, a member of an object with `data` in base64, which nothing needs to escape."""
+    return b'"%b":"%b"' % (name.encode(), binascii.b2a_base64(data, newline=False))
+
+
+def with_members(value: dict[str, Any], *members: bytes) -> bytes:
+    """Return `dump(value)`, an object that is not empty, with members that are JSON already behind its own."""
+    return b",".join((dump(value)[:-1], *members)) + b"}"
 
 
 def text(field: str, value: object) -> str:
@@ -76,5 +89,4 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise MessageError("", "NaN and Infinity are not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant).decode
