@@ -1,8 +1,11 @@
 """`POST /attest/fetch`: read the call, find the enclave, relay its reply byte for byte."""
 
-from dataclasses import replace
+from __future__ import annotations
 
-from flask import Blueprint, Response
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
@@ -13,20 +16,25 @@ from policy.errors import Refused
 from wire import messages
 from wire.messages import Call
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
-def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
     """Return the routes of this module."""
     routes = Blueprint("fetch", __name__)
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = body.identified(body.read(_decode))
+        call = body.read(_decode)
+        body.name(call)
         return relay.deliver(
             _route(router, call),
-            lambda left_ms: messages.encode_call(replace(call, timeout_ms=left_ms)),
+            lambda left_ms: messages.encode_call(replace(call, id=g.request_id, timeout_ms=left_ms)),
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,
+            archive=archive,
         )
 
     return routes

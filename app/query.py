@@ -1,8 +1,11 @@
 """`POST /attest/query`: read the query, find the enclave by the service's name, relay its reply byte for byte."""
 
-from dataclasses import replace
+from __future__ import annotations
 
-from flask import Blueprint, Response
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
@@ -13,22 +16,27 @@ from policy.errors import Refused
 from wire import queries
 from wire.queries import Query
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
-def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
     """Return the route of this module."""
     routes = Blueprint("query", __name__)
 
     @routes.post("/attest/query")
     def attest_query() -> Response:
-        query = body.identified(body.read(queries.decode))
+        query = body.read(queries.decode)
+        body.name(query)
         enclave = router.named(query.service)
         _check_early(enclave, query)
         return relay.deliver(
             enclave,
-            lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
+            lambda left_ms: queries.encode(replace(query, id=g.request_id, timeout_ms=left_ms)),
             event="query",
             total_ms=query.timeout_ms or timeout_ms,
             log=log,
+            archive=archive,
         )
 
     return routes

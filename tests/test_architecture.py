@@ -45,6 +45,9 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={
             "doctor.py": "subprocess",
+            "archive/engine.py": "sqlalchemy",
+            "archive/storage.py": "sqlalchemy",
+            "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
@@ -72,7 +75,7 @@ DANGEROUS = {
     "shelve", "socket", "socketserver", "ssl", "subprocess", "urllib", "xmlrpc",
 }  # fmt: skip
 IMAGES = {
-    "Dockerfile": {"app", "wire", "policy", "services", "requirements/parent.txt"},
+    "Dockerfile": {"app", "wire", "policy", "services", "requirements/${REQUIREMENTS}.txt"},
     "Dockerfile.enclave": {
         "nsm", "wire", "policy", "enclave_worker", "services/${SERVICE}.toml", "requirements/enclave.txt",
         "/rootfs",  # from the stage that gathers Debian's files and the wheels
