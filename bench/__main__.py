@@ -13,7 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import booting, machine, parent_alone, report, sealed_path, verification, whole_path
+from bench import (
+    booting,
+    keep_alive,
+    machine,
+    parent_alone,
+    report,
+    sealed_path,
+    service_times,
+    verification,
+    whole_path,
+)
 from bench.processes import BenchError
 from bench.report import Report
 from bench.rounds import Settings
@@ -23,6 +33,8 @@ RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": parent_alone.measure,
     "b": whole_path.measure,
+    "c": keep_alive.measure,
+    "d": service_times.measure,
     "e": sealed_path.measure,
     "g": verification.measure,
 }
@@ -40,21 +52,21 @@ def main(arguments: list[str]) -> int:
     reports = []
     for letter in options.letters or MEASUREMENTS:
         reports.append(ALL[letter](settings))
-        print(report.as_text(reports[-1], settings), flush=True)
-    _write("latest", facts, [one for one in reports if one.letter in MEASUREMENTS], settings)
+        print(report.as_text(reports[-1]), flush=True)
+    _write("latest", facts, [one for one in reports if one.letter in MEASUREMENTS])
     for one in reports:
         if one.letter in ON_REQUEST:
-            _write(f"latest-{one.letter}", facts, [one], settings)
+            _write(f"latest-{one.letter}", facts, [one])
     errors = sum(one.errors for one in reports)
     if errors:
         print(f"{errors} answers were bad or missing: these figures are worth nothing.")
     return 1 if errors else 0
 
 
-def _write(name: str, facts: dict[str, Any], reports: list[Report], settings: Settings) -> None:
+def _write(name: str, facts: dict[str, Any], reports: list[Report]) -> None:
     if not reports:
         return
-    results = {one.letter: report.as_json(one, settings) for one in reports}
+    results = {one.letter: report.as_json(one) for one in reports}
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n"
     (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")

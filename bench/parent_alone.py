@@ -18,6 +18,7 @@ def measure(settings: Settings) -> Report:
     return Report(
         letter="a",
         title="The parent alone",
+        settings=settings,
         notes=(
             "measured  POST /attest/fetch to the parent. It checks the call and relays it over a unix socket to a "
             "canned worker, which answers every frame with one attested reply, recorded from the real worker "

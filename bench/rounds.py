@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bench.load import Figures
+from bench.figures import Figures
 from bench.machine import cpu_time
 from bench.processes import Child, Processes
+
+CLIENT = "client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +27,13 @@ class Settings:
 class Subject:
     """What is loaded: `command` prints `Figures` and takes the seconds as its last argument.
 
-    `serving` are the processes whose CPU time is told apart.
+    `serving` are the processes whose CPU time is told apart. `at_least` seconds of it are needed for a figure.
     """
 
     name: str
     command: tuple[str, ...]
     serving: tuple[Child, ...]
+    at_least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,10 @@ class Sample:
     def rate(self) -> float:
         """Good answers per second."""
         return self.figures.requests / self.figures.seconds
+
+    def served_ms(self) -> float:
+        """Return the CPU milliseconds per answer of everybody but the client."""
+        return sum(spent for name, spent in self.cpu_ms.items() if name != CLIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +98,18 @@ def interleave(processes: Processes, subjects: Sequence[Subject], settings: Sett
     samples: list[list[Sample]] = [[] for _ in subjects]
     for _ in range(settings.rounds):
         for subject, so_far in zip(subjects, samples, strict=True):
-            so_far.append(_sample(processes, subject, settings.seconds))
+            so_far.append(sample(processes, subject, settings.seconds))
     return [Series(subject, tuple(series)) for subject, series in zip(subjects, samples, strict=True)]
 
 
-def _sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+def sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+    """Load one subject once."""
     machine_before, client_before = cpu_time(), _ended_children()
     before = [child.cpu_seconds() for child in subject.serving]
-    figures = Figures(**json.loads(processes.run([*subject.command, str(seconds)])))
+    figures = Figures(**json.loads(processes.run([*subject.command, str(max(seconds, subject.at_least))])))
     used = [child.cpu_seconds() - then for child, then in zip(subject.serving, before, strict=True)]
     ours, machine = sum(used) + _ended_children() - client_before, cpu_time()
-    spent = {"client": figures.cpu_seconds} | dict(zip((child.name for child in subject.serving), used, strict=True))
+    spent = {CLIENT: figures.cpu_seconds} | dict(zip((child.name for child in subject.serving), used, strict=True))
     return Sample(
         figures=figures,
         cpu_ms={name: cpu * 1000 / max(1, figures.answered) for name, cpu in spent.items()},

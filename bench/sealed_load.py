@@ -12,7 +12,7 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
@@ -20,7 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import attested, sized
-from bench.load import WARM_UP_SECONDS, Load, cpu_seconds, http_request, summary
+from bench.caller import http_request
+from bench.figures import cpu_seconds, summary
+from bench.load import WARM_UP_SECONDS, Load
 from devstack.__main__ import NO_COMMIT
 from devstack.nsm_registers import IMAGE
 from devstack.worker import NSM_ROOT
@@ -84,8 +86,7 @@ def main(arguments: list[str]) -> int:
     used = cpu_seconds() - used_before
     for request, answer in load.last_answers():
         sealed.check(request, answer)
-    figures = summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used)
-    print(json.dumps(asdict(figures)))
+    summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used).print()
     return 0
 
 

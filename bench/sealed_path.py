@@ -41,6 +41,7 @@ def measure(settings: Settings) -> Report:
     return Report(
         letter="e",
         title="Sealed requests, the whole path",
+        settings=settings,
         notes=_notes(server, settings, sizes),
         series=tuple(series),
         ratios=tuple(Ratio(f"sealed / unsealed, {size}", sealed.ratio_to(clear)) for size, clear, sealed in pairs),

@@ -28,6 +28,7 @@ def measure(settings: Settings) -> Report:
     return Report(
         letter="b",
         title="The whole path, in three modes",
+        settings=settings,
         notes=_notes(server, settings),
         series=(view, bare, *attested),
         ratios=(

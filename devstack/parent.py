@@ -11,8 +11,11 @@ from policy import manifest
 from wire.addresses import UnixAddress
 
 
-def create(folder: str, *names: str, services: str = str(SERVICES)) -> Flask:
-    """Return the application for the named services, each with a policy in `services` and a worker in `folder`."""
+def create(folder: str, *names: str, services: str = str(SERVICES), connections: int = 64) -> Flask:
+    """Return the application for the named services, each with a policy in `services` and a worker in `folder`.
+
+    `connections` bounds those of one process to one worker.
+    """
     chosen = tuple(manifest.load(Path(services, f"{name}.toml").read_bytes()) for name in names)
     sockets = {service.name: UnixAddress(path=str(socket_path(Path(folder), service.name))) for service in chosen}
-    return create_app(Config(manifests=chosen, addresses=sockets))
+    return create_app(Config(manifests=chosen, addresses=sockets, connections=connections))
