@@ -15,12 +15,15 @@ from typing import Any
 
 from bench import (
     booting,
+    footprint,
     keep_alive,
     machine,
     parent_alone,
+    percentiles,
     report,
     sealed_path,
     service_times,
+    sizes,
     verification,
     whole_path,
 )
@@ -36,7 +39,10 @@ MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "c": keep_alive.measure,
     "d": service_times.measure,
     "e": sealed_path.measure,
+    "f": sizes.measure,
     "g": verification.measure,
+    "h": footprint.measure,
+    "i": percentiles.measure,
 }
 ON_REQUEST: Mapping[str, Callable[[Settings], Report]] = {"j": booting.measure}
 ALL = {**MEASUREMENTS, **ON_REQUEST}

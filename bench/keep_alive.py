@@ -5,17 +5,22 @@ Both are our code. The peer's worker closes each connection after one answer, an
 nothing can be kept.
 """
 
+from dataclasses import replace
+
 from bench import ours, upstream, vies_call
+from bench.ours import Target
 from bench.processes import Processes
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 from bench.upstream import Upstream
 
 MODES = ("session", "document")
+ROUNDS = 3
 
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
+    settings = replace(settings, rounds=min(ROUNDS, settings.rounds))
     with Processes() as processes:
         server = upstream.start(processes)
         kept = _subjects(processes, server, settings, keeps=True)
@@ -47,10 +52,11 @@ def _subjects(processes: Processes, server: Upstream, settings: Settings, *, kee
     parent, port = ours.start_parent(processes, folder=folder)
     name = "kept connections" if keeps else "new connections (peer)"
     return [
-        Subject(
+        Target(
             name=f"{name}, {mode}",
-            command=ours.load(port, vies_call.write_request(processes.folder, mode), settings),
+            port=port,
+            request=vies_call.write_request(processes.folder, mode),
             serving=(parent, worker, server.child),
-        )
+        ).closed(settings)
         for mode in MODES
     ]

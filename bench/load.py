@@ -43,6 +43,20 @@ class Load:
     def run(self, seconds: float) -> float:
         """Load the server for this long, counting from nothing; return how long it took."""
         self.latencies, self.errors = array("d"), 0
+        return self._serve_for(seconds)
+
+    def drain(self) -> None:
+        """Ask no more, and wait for what is under way: it would trouble whoever is measured next."""
+        self.latencies, self._requests = array("d"), iter(())
+        while self._waiting:
+            self._serve_for(GIVE_UP_SECONDS)
+
+    def last_answers(self) -> list[tuple[bytes, bytes]]:
+        """Return the last whole answer (its body) of every connection, each behind the request for it."""
+        last = [caller.last for caller in self._callers.values() if caller.last]
+        return [(request, answer.partition(HEAD_END)[2]) for request, answer in last]
+
+    def _serve_for(self, seconds: float) -> float:
         began = time.perf_counter()
         while (now := time.perf_counter()) < began + seconds and self._waiting:
             ready = self._poll.poll(GIVE_UP_SECONDS)
@@ -51,11 +65,6 @@ class Load:
             for descriptor, _ in ready:
                 self._serve(self._callers[descriptor])
         return now - began
-
-    def last_answers(self) -> list[tuple[bytes, bytes]]:
-        """Return the last whole answer (its body) of every connection, each behind the request for it."""
-        last = [caller.last for caller in self._callers.values() if caller.last]
-        return [(request, answer.partition(HEAD_END)[2]) for request, answer in last]
 
     def _serve(self, caller: Caller) -> None:
         try:
@@ -102,8 +111,10 @@ def main(arguments: list[str]) -> int:
     if options.warm_up:
         load.run(options.warm_up)
     taken = load.run(options.seconds)
+    latencies = load.latencies
+    load.drain()
     used = cpu_seconds() - used_before
-    summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used).print()
+    summary(latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used).print()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from app import gunicorn_conf
 from app.config import SERVICES
 from bench.attested import check, fetch
 from bench.processes import STOCK_THREADS, WEB_THREADS, WEB_WORKERS, Child, Processes, wait_for
-from bench.rounds import Settings
+from bench.rounds import Settings, Subject
 from bench.upstream import Upstream
 from bench.vies_call import CALL
 from devstack.worker import socket_path
@@ -55,6 +56,25 @@ def start_parent(
     return processes.gunicorn(
         f"devstack.parent:create({place!r}, {manifest.stem!r}, services={services!r}, connections={connections})"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An HTTP server that is asked the same request again and again. `serving` are the processes behind it."""
+
+    name: str
+    port: int
+    request: Path
+    serving: tuple[Child, ...]
+
+    def closed(self, settings: Settings, *options: object) -> Subject:
+        """Return it as the subject of a closed loop; `options` are those of `bench.load`."""
+        return Subject(name=self.name, command=load(self.port, self.request, settings, *options), serving=self.serving)
+
+    def paced(self, rate: float) -> Subject:
+        """Return it as the subject of a schedule of `rate` requests per second."""
+        command = (sys.executable, "-m", "bench.paced", str(self.port), str(self.request), str(rate))
+        return Subject(name=f"{self.name}, {rate:,.0f}/s", command=command, serving=self.serving)
 
 
 def load(port: int, request: Path, settings: Settings, *options: object) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ recorded reply of the real worker, and the peer answers with the same bytes.
 """
 
 from bench import ours, upstream, vies_call
+from bench.ours import Target
 from bench.processes import Processes, wait_for
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
@@ -14,7 +15,7 @@ def measure(settings: Settings) -> Report:
     """Run the measurement."""
     with Processes() as processes:
         reply = record_reply()
-        peer, parent = interleave(processes, _subjects(processes, reply, settings), settings)
+        peer, stock, parent = interleave(processes, _subjects(processes, reply, settings), settings)
     return Report(
         letter="a",
         title="The parent alone",
@@ -24,10 +25,13 @@ def measure(settings: Settings) -> Report:
             "canned worker, which answers every frame with one attested reply, recorded from the real worker "
             f"({len(reply):,} bytes).",
             "peer      a Flask view that parses the same JSON request and answers with the same bytes.",
-            f"both      {ours.served(settings)}.",
+            f"served    {ours.served(settings)}. Stock: {ours.stock()}.",
         ),
-        series=(peer, parent),
-        ratios=(Ratio("the parent / bare Flask view", parent.ratio_to(peer)),),
+        series=(peer, stock, parent),
+        ratios=(
+            Ratio("the parent / bare Flask view, our conf", parent.ratio_to(peer)),
+            Ratio("the parent / bare Flask view, stock", parent.ratio_to(stock)),
+        ),
     )
 
 
@@ -43,10 +47,13 @@ def _subjects(processes: Processes, reply: bytes, settings: Settings) -> list[Su
     recorded.write_bytes(reply)
     canned = processes.module("canned worker", "bench.canned", path, recorded)
     wait_for(canned, path.exists)
-    peer, peer_port = processes.gunicorn(f"bench.peers:bare_view({str(recorded)!r})")
+    request, view = vies_call.write_request(processes.folder), f"bench.peers:bare_view({str(recorded)!r})"
+    peer, peer_port = processes.gunicorn(view)
+    stock, stock_port = processes.gunicorn(view, stock=True)
     parent, port = ours.start_parent(processes)
-    request = vies_call.write_request(processes.folder)
-    return [
-        Subject(name="bare Flask view (peer)", command=ours.load(peer_port, request, settings), serving=(peer,)),
-        Subject(name="the parent", command=ours.load(port, request, settings), serving=(parent, canned)),
-    ]
+    targets = (
+        Target(name="bare Flask view, our conf (peer)", port=peer_port, request=request, serving=(peer,)),
+        Target(name="bare Flask view, stock (peer)", port=stock_port, request=request, serving=(stock,)),
+        Target(name="the parent", port=port, request=request, serving=(parent, canned)),
+    )
+    return [target.closed(settings) for target in targets]

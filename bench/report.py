@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One finished measurement, run with `settings`. `notes` say what was measured, against whom, and what was left out.
+    """One finished measurement. `notes` say what was measured, against whom, and what was left out.
 
     Where there are `tables`, they are printed in the place of a row for each series. `points` are what plots are made
     from.

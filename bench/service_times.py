@@ -39,7 +39,7 @@ class Cell:
     @property
     def warm_up(self) -> float:
         """Seconds until latencies are as they stay: in mode document, once round the queue of all clients."""
-        turns = self.clients * 1.2 if self.mode == "document" else 4
+        turns = self.clients * 1.1 if self.mode == "document" else 4
         return LEAST_WARM_UP + turns * self.service_ms / 1000
 
 
@@ -64,8 +64,8 @@ def measure(settings: Settings) -> Report:
             "makes its P-384 signature.",
             f"served    {ours.served(settings).partition(';')[0]}; 1 to {CLIENTS[-1]} keep-alive clients in a closed "
             f"loop. The worker's limit is {MOST_FETCHES} fetches at once, the parent's {CONNECTIONS} connections.",
-            f"rounds    {settings.rounds} of {settings.seconds:g} s, at least {LEAST_SERVICE_TIMES} service times, after "
-            "a warm-up that is long enough for every queue.",
+            f"rounds    {settings.rounds} of {settings.seconds:g} s each, or of {LEAST_SERVICE_TIMES} S, after "
+            "a warm-up that is long enough for every queue. A queue is emptied before the next one is measured.",
             f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP; vsock-proxy is left out.",
         ),
         series=tuple(grid.values()),
