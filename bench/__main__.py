@@ -1,7 +1,7 @@
 """`python -m bench [LETTER...] [--seconds N]`: measure, print the tables, write bench/results/.
 
-What `make bench` measures goes into latest.json. (j) boots images, needs more than a laptop has, runs only when asked
-for, and goes into latest-j.json.
+Without letters, as `make bench` runs it, everything but (j) is measured and goes into latest.json, its plots beside
+it. (j) boots images and needs more than a laptop has. Chosen letters, such as c and d, go into latest-c-d.json.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from bench import (
     machine,
     parent_alone,
     percentiles,
+    plots,
     report,
     sealed_path,
     service_times,
@@ -59,23 +60,21 @@ def main(arguments: list[str]) -> int:
     for letter in options.letters or MEASUREMENTS:
         reports.append(ALL[letter](settings))
         print(report.as_text(reports[-1]), flush=True)
-    _write("latest", facts, [one for one in reports if one.letter in MEASUREMENTS])
-    for one in reports:
-        if one.letter in ON_REQUEST:
-            _write(f"latest-{one.letter}", facts, [one])
+    results = _write("-".join(["latest", *options.letters]), facts, reports)
+    for path in (results, *plots.write(results)):
+        print(path.relative_to(RESULTS.parent.parent))
     errors = sum(one.errors for one in reports)
     if errors:
         print(f"{errors} answers were bad or missing: these figures are worth nothing.")
     return 1 if errors else 0
 
 
-def _write(name: str, facts: dict[str, Any], reports: list[Report]) -> None:
-    if not reports:
-        return
-    results = {one.letter: report.as_json(one) for one in reports}
+def _write(name: str, facts: dict[str, Any], reports: list[Report]) -> Path:
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    path = RESULTS / f"{name}.json"
+    results = {one.letter: report.as_json(one) for one in reports}
+    path.write_text(json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """What comes out: tables for a person, one JSON file for a program. A figure without its spread is not printed."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from bench.rounds import Sample, Series, Settings, Spread
 
 WIDTH = 120
 INDENT = " " * 14
-NAME_WIDTH = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +74,11 @@ def as_text(report: Report) -> str:
         lines += _load_tables(report)
     if report.ratios:
         lines += ["", "    Ratio of answers/s, median (least - most) of the rounds' ratios; above 1 we are faster:", ""]
-        lines += [f"    {ratio.name:<{NAME_WIDTH}} {in_full(ratio.spread, '.2f')}" for ratio in report.ratios]
+        lines += _named((ratio.name, in_full(ratio.spread, ".2f")) for ratio in report.ratios)
     if report.figures:
         rounds = report.settings.rounds
         lines += ["", f"    Median (least - most) of {rounds} rounds, or the one value that it has:", ""]
-        lines += [_figure(figure) for figure in report.figures]
+        lines += _named((figure.name, _value(figure)) for figure in report.figures)
     return "\n".join([*lines, *_noise(report)]) + "\n"
 
 
@@ -122,13 +121,12 @@ def _load_tables(report: Report) -> list[str]:
     settings = report.settings
     title = f"Median (least - most) of {settings.rounds} interleaved rounds of {settings.seconds:g} s each:"
     rows = [_row(series) for series in report.series]
-    width = max(len(series.subject.name) for series in report.series)
     return [
         *table_lines(Table(title=title, head=("", "answers/s", "p50 ms", "p99 ms", "errors"), rows=rows)),
         "",
         "    CPU milliseconds per answer, median:",
         "",
-        *(_cpu_row(series, width) for series in report.series),
+        *_named(_cpu_row(series) for series in report.series),
     ]
 
 
@@ -153,18 +151,23 @@ def _noise(report: Report) -> list[str]:
     ]
 
 
-def _figure(figure: Figure) -> str:
+def _named(values: Iterable[tuple[str, str]]) -> list[str]:
+    listed = list(values)
+    width = max(len(name) for name, _ in listed)
+    return [f"    {name:<{width}}  {value}" for name, value in listed]
+
+
+def _value(figure: Figure) -> str:
     spread = figure.spread
     constant = spread.least == spread.most
     value = f"{spread.median:{figure.form}}" if constant else in_full(spread, figure.form)
-    return f"    {figure.name:<{NAME_WIDTH}} {value} {figure.unit}"
+    return f"{value} {figure.unit}"
 
 
-def _cpu_row(series: Series, width: int) -> str:
+def _cpu_row(series: Series) -> tuple[str, str]:
     names = series.samples[0].cpu_ms
     spent = {name: series.spread(_cpu(name)).median for name in names}
-    parts = "  ".join(f"{name} {milliseconds:.3f}" for name, milliseconds in spent.items())
-    return f"    {series.subject.name:<{width}}  {parts}"
+    return series.subject.name, "  ".join(f"{name} {milliseconds:.3f}" for name, milliseconds in spent.items())
 
 
 def _cpu(name: str) -> Callable[[Sample], float]:
