@@ -1,7 +1,7 @@
 """(f) What a body costs, 1 KiB to 8 MiB, in an answer or a request; and what 20,000 past requests do to the next one.
 
-The peer of a body is the smallest one, and of the last tenth of the requests the first: cost should grow in proportion
-to the one, and not at all with the other.
+Cost should grow in proportion to the one, and not at all with the other. The peer of processes with a past are the same
+processes without one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,19 +9,20 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench import ours, sized, upstream
-from bench.processes import Child, Processes
-from bench.report import Figure, Report, Table, in_full
-from bench.rounds import Series, Settings, Spread, Subject, interleave, sample
+from bench.ours import Target
+from bench.processes import BenchError, Processes
+from bench.report import Figure, Ratio, Report, Table, in_full
+from bench.rounds import Series, Settings, Spread, interleave, sample
+from bench.upstream import Upstream
 
 ROUNDS = 3
 CLIENTS = 4  # of 8 MiB each way; enough to keep two cores busy
 MODE = "session"  # its proof costs least, so that the body's part shows
 SMALL = 1024
 MIB = 1024 * 1024
-TENTHS = 10
 REQUESTS = 20_000
 WARM_UP = 500
-MOST_SECONDS = 600  # that a tenth may take; it ends with its last answer
+MOST_SECONDS = 600  # for the past requests; they end with the last answer
 STEPS = (("1 KiB", "256 KiB"), ("256 KiB", "1 MiB"), ("1 MiB", "8 MiB"))
 LARGEST = "8 MiB"
 WAYS = {"answer": "in the answer", "request": "in the request"}
@@ -36,29 +37,23 @@ def measure(settings: Settings) -> Report:
     with Processes() as processes:
         server = upstream.start(processes)
         sizes = {name: size for name, size in sized.MORE_SIZES.items() if size <= server.max_body_bytes}
-        policy = sized.write_manifest(processes.folder)
-        worker, _ = ours.start_worker(processes, server, manifest=policy, call=sized.call(SMALL))
-        parent, port = ours.start_parent(processes, policy)
-        serving = (parent, worker, server.child)
+        old, new = (_serve(processes, server, name) for name in ("old", "new"))
+        _ask(processes, old, REQUESTS, settings)
+        _ask(processes, new, WARM_UP, settings)
+        past = [old.closed(settings), new.closed(settings)]
         places = [(way, name) for name in sizes for way in WAYS]
-        subjects = [_subject(processes, place, sizes[place[1]], port, serving, settings) for place in places]
-        past = _tenths(processes, port, serving, settings)
-        grid = dict(zip(places, interleave(processes, subjects, settings), strict=True))
+        bodies = [_target(processes, new, place, sizes[place[1]]).closed(settings) for place in places]
+        aged, fresh, *series = interleave(processes, [*past, *bodies], settings)
+    grid = dict(zip(places, series, strict=True))
     return Report(
         letter="f",
         title="Bodies, and past requests",
         settings=settings,
-        notes=(
-            f"measured  POST /attest/fetch as in (b), mode {MODE}, with text of 1 KiB to 8 MiB (the policy's most) in "
-            "the answer or in the request, and 1 KiB the other way.",
-            f"past      {REQUESTS:,} requests of 1 KiB at new processes after a warm-up, in tenths.",
-            "CPU       of parent, worker and upstream together; the client's is left out.",
-            f"served    {ours.served(settings)}.",
-            f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP; vsock-proxy is left out.",
-        ),
-        series=(*grid.values(), past),
+        notes=_notes(server, settings),
+        series=(aged, fresh, *series),
         tables=tuple(_table(grid, way, list(sizes)) for way in WAYS),
-        figures=(*growth(grid, sizes), *_past(past)),
+        ratios=(Ratio(f"after {REQUESTS:,} requests / after {WARM_UP:,}", aged.ratio_to(fresh)),),
+        figures=(*growth(grid, sizes), *_past(aged, fresh)),
         points=tuple(points(grid, sizes)),
     )
 
@@ -91,33 +86,46 @@ def points(grid: Grid, sizes: Mapping[str, int]) -> Iterable[dict[str, Any]]:
         }
 
 
-def _subject(
-    processes: Processes, place: Place, size: int, port: int, serving: tuple[Child, ...], settings: Settings
-) -> Subject:
+def _serve(processes: Processes, server: Upstream, name: str) -> Target:
+    """Start a worker and a parent of their own; return them as asked for the smallest body."""
+    folder = processes.folder / name
+    folder.mkdir()
+    policy = sized.write_manifest(processes.folder)
+    worker, _ = ours.start_worker(processes, server, manifest=policy, call=sized.call(SMALL), folder=folder)
+    parent, port = ours.start_parent(processes, policy, folder=folder)
+    request = sized.write_request(processes.folder, SMALL, mode=MODE)
+    return Target(name=f"1 KiB, {name} processes", port=port, request=request, serving=(parent, worker, server.child))
+
+
+def _ask(processes: Processes, target: Target, most: int, settings: Settings) -> None:
+    subject = replace(target.closed(settings, "--warm-up", 0, "--most", most), at_least=MOST_SECONDS)
+    if errors := sample(processes, subject, settings.seconds).figures.errors:
+        raise BenchError(f"(f) {errors} answers were bad or missing")
+
+
+def _target(processes: Processes, target: Target, place: Place, size: int) -> Target:
     way, name = place
     there, back = (SMALL, size) if way == "answer" else (size, SMALL)
     request = sized.write_request(processes.folder, there, back=back, mode=MODE)
-    return Subject(name=f"{name} {WAYS[way]}", command=ours.load(port, request, settings), serving=serving)
+    return replace(target, name=f"{name} {WAYS[way]}", request=request)
 
 
-def _tenths(processes: Processes, port: int, serving: tuple[Child, ...], settings: Settings) -> Series:
-    request = sized.write_request(processes.folder, SMALL, mode=MODE)
-
-    def subject(most: int) -> Subject:
-        command = ours.load(port, request, settings, "--warm-up", 0, "--most", most)
-        return Subject(name="1 KiB, a tenth", command=command, serving=serving, at_least=MOST_SECONDS)
-
-    tenth = subject(REQUESTS // TENTHS)
-    sample(processes, subject(WARM_UP), settings.seconds)
-    return Series(tenth, tuple(sample(processes, tenth, settings.seconds) for _ in range(TENTHS)))
+def _past(aged: Series, fresh: Series) -> Iterable[Figure]:
+    for requests, series in ((REQUESTS, aged), (WARM_UP, fresh)):
+        spread = series.spread(lambda sample: sample.served_ms())
+        yield Figure(f"an answer after {requests:,} requests", "ms of CPU", ".2f", spread)
 
 
-def _past(past: Series) -> Iterable[Figure]:
-    first, *_, last = past.samples
-    for name, each in (("first", first), ("last", last)):
-        yield Figure(f"an answer in the {name} tenth", "ms of CPU", ".3f", Spread.of([each.served_ms()]))
-    ratio = Spread.of([last.served_ms() / first.served_ms()])
-    yield Figure("the last tenth / the first", "(1: past requests cost nothing)", ".2f", ratio)
+def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
+    return (
+        f"measured  POST /attest/fetch as in (b), mode {MODE}, with text of 1 KiB to 8 MiB (the policy's most) in "
+        "the answer or in the request, and 1 KiB the other way.",
+        f"past      a parent and a worker that answered {REQUESTS:,} requests, and their peers, which answered "
+        f"{WARM_UP:,}, at the begin of the first round.",
+        "CPU       of parent, worker and upstream together; the client's is left out.",
+        f"served    {ours.served(settings)}.",
+        f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP; vsock-proxy is left out.",
+    )
 
 
 def _table(grid: Grid, way: str, sizes: list[str]) -> Table:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 860, 460
+WIDTH, HEIGHT = 900, 460
 LEFT, RIGHT, TOP, BOTTOM = 80, 660, 76, 400  # the plot's own borders; names stand right of it
 LINE_HEIGHT = 17
 LIGHT = ("#0072b2", "#c44e00", "#007a5a", "#a8498a", "#6b5b00")  # after Okabe and Ito, for every kind of colour vision
@@ -82,7 +82,7 @@ def _style() -> str:
 def _levels(values: Sequence[float]) -> list[float]:
     """Return 1, 2 and 5 times powers of ten around all values; only the powers where there are many."""
     least, most = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    steps = (1,) if most - least > 2 else (1, 2, 5)
+    steps = (1,) if most - least > 3 else (1, 2, 5)
     levels = [step * 10.0**power for power in range(least, most + 1) for step in steps]
     below = max(level for level in levels if level <= min(values) * 1.0001)
     above = min(level for level in levels if level >= max(values) * 0.9999)
