@@ -33,8 +33,8 @@ def start_worker(
     folder: Path | None = None,
     options: Iterable[object] = (),
     keeps: bool = True,
-) -> tuple[Child, bytes]:
-    """Start a real worker in `folder`; return it with its reply to the call, whose binding has been checked.
+) -> tuple[Child, tuple[bytes, bytes]]:
+    """Start a real worker in `folder`; return it with its report and its reply to the call, whose binding was checked.
 
     `options` are those of `bench.worker`; `keeps`: whether the upstream keeps connections.
     """
@@ -43,9 +43,9 @@ def start_worker(
     worker = processes.module("worker", "bench.worker", manifest, place, upstream.roots, port, *options)
     path = socket_path(place, manifest.stem)
     wait_for(worker, path.exists)
-    reply = fetch(path, call)
+    report, reply = fetch(path, call)
     check(reply)
-    return worker, reply
+    return worker, (report, reply)
 
 
 def start_parent(

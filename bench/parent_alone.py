@@ -14,17 +14,17 @@ from bench.rounds import Settings, Subject, interleave
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
     with Processes() as processes:
-        reply = record_reply()
-        peer, stock, parent = interleave(processes, _subjects(processes, reply, settings), settings)
+        answer = record_answer()
+        peer, stock, parent = interleave(processes, _subjects(processes, *answer, settings), settings)
     return Report(
         letter="a",
         title="The parent alone",
         settings=settings,
         notes=(
             "measured  POST /attest/fetch to the parent. It checks the call and relays it over a unix socket to a "
-            "canned worker, which answers every frame with one attested reply, recorded from the real worker "
-            f"({len(reply):,} bytes).",
-            "peer      a Flask view that parses the same JSON request and answers with the same bytes.",
+            "canned worker, which answers every question with one report and one attested reply, recorded from the "
+            f"real worker ({len(answer[1]):,} bytes).",
+            "peer      a Flask view that parses the same JSON request and answers with the reply's bytes.",
             f"served    {ours.served(settings)}. Stock: {ours.stock()}.",
         ),
         series=(peer, stock, parent),
@@ -35,17 +35,19 @@ def measure(settings: Settings) -> Report:
     )
 
 
-def record_reply() -> bytes:
-    """Return what a real worker answers to the call: real upstream, real statement, document of a soft NSM."""
+def record_answer() -> tuple[bytes, bytes]:
+    """Return a real worker's report and reply to the call: real upstream, real statement, document of a soft NSM."""
     with Processes() as processes:
-        _, reply = ours.start_worker(processes, upstream.start(processes))
-        return reply
+        _, answer = ours.start_worker(processes, upstream.start(processes))
+        return answer
 
 
-def _subjects(processes: Processes, reply: bytes, settings: Settings) -> list[Subject]:
+def _subjects(processes: Processes, report: bytes, reply: bytes, settings: Settings) -> list[Subject]:
     recorded, path = processes.folder / "reply.json", ours.worker_socket(processes)
     recorded.write_bytes(reply)
-    canned = processes.module("canned worker", "bench.canned", path, recorded)
+    first = processes.folder / "report.json"
+    first.write_bytes(report)
+    canned = processes.module("canned worker", "bench.canned", path, first, recorded)
     wait_for(canned, path.exists)
     request, view = vies_call.write_request(processes.folder), f"bench.peers:bare_view({str(recorded)!r})"
     peer, peer_port = processes.gunicorn(view)

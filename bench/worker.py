@@ -24,7 +24,7 @@ from wire.addresses import LoopbackAddress, UnixAddress
 
 
 class OneAnswer(FrameHandler):
-    """One frame in, one out, and the connection is closed, as the predecessor does.
+    """One question, its answer, and the connection is closed, as the predecessor does.
 
     Our parent finds that out by itself, and makes a new connection for every call.
     """
@@ -33,7 +33,7 @@ class OneAnswer(FrameHandler):
         """Serve the connection."""
         payload = self._receive(frames.Decoder())
         if payload is not None:
-            self._send(self.server.answer(payload))
+            self._send(*self.server.answer(payload))
 
 
 def main(arguments: list[str]) -> int:
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         log=log,
     )
     listener = sockets.listen(UnixAddress(path=str(socket_path(options.folder, policy.name))))
-    server = FrameServer(listener, worker.answer, log=log)
+    server = FrameServer(listener, worker.payloads, log=log)
     if options.one_answer:
         server.RequestHandlerClass = OneAnswer
     serve(server, log)
