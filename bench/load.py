@@ -13,6 +13,8 @@ import time
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from bench.caller import GOOD_BODY, HEAD_END, Caller
 from bench.figures import cpu_seconds, summary
@@ -24,7 +26,7 @@ GIVE_UP_SECONDS = 20.0  # without any answer
 class Load:
     """The closed loop of all clients. Each sends the next of `requests`; a run ends early when all are answered.
 
-    A good answer holds `good_body`.
+    A good answer holds `good_body`. Leaving the context closes the connections.
     """
 
     def __init__(self, port: int, requests: Iterator[bytes], clients: int, *, good_body: bytes = GOOD_BODY) -> None:
@@ -39,6 +41,16 @@ class Load:
         self.answered = 0
         for _ in range(clients):
             self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for caller in self._callers.values():
+            caller.sock.close()
+        self._poll.close()
 
     def run(self, seconds: float) -> float:
         """Load the server for this long, counting from nothing; return how long it took."""
@@ -107,12 +119,12 @@ def main(arguments: list[str]) -> int:
     request = options.request.read_bytes()
     requests = itertools.repeat(request) if options.most is None else itertools.repeat(request, options.most)
     used_before = cpu_seconds()
-    load = Load(options.port, requests, options.clients)
-    if options.warm_up:
-        load.run(options.warm_up)
-    taken = load.run(options.seconds)
-    latencies = load.latencies
-    load.drain()
+    with Load(options.port, requests, options.clients) as load:
+        if options.warm_up:
+            load.run(options.warm_up)
+        taken = load.run(options.seconds)
+        latencies = load.latencies
+        load.drain()
     used = cpu_seconds() - used_before
     summary(latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used).print()
     return 0

@@ -13,6 +13,8 @@ import time
 from array import array
 from collections import deque
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from bench.caller import GOOD_BODY, Caller
 from bench.figures import Figures, cpu_seconds, percentile, summary
@@ -31,7 +33,10 @@ def schedule(rate: float, seconds: float) -> list[float]:
 
 
 class Paced:
-    """One run of a schedule. Latencies of what is due before `warm_up` (seconds) are not kept."""
+    """One run of a schedule. Latencies of what is due before `warm_up` (seconds) are not kept.
+
+    Leaving the context closes the connections.
+    """
 
     def __init__(self, port: int, request: bytes, due: list[float], *, warm_up: float) -> None:
         self._port = port
@@ -49,6 +54,16 @@ class Paced:
         self._began = time.perf_counter()
         for _ in range(CONNECTIONS):
             self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for caller in self._callers.values():
+            caller.sock.close()
+        self._poll.close()
 
     def run(self) -> float:
         """Send and receive until the last answer; return the seconds since the start."""
@@ -108,8 +123,8 @@ class Paced:
 def measure(port: int, request: bytes, rate: float, seconds: float) -> Figures:
     """Run once. Answers per second are counted until the last answer: below RATE when the server fell behind."""
     used_before = cpu_seconds()
-    paced = Paced(port, request, schedule(rate, WARM_UP_SECONDS + seconds), warm_up=WARM_UP_SECONDS)
-    taken = paced.run()
+    with Paced(port, request, schedule(rate, WARM_UP_SECONDS + seconds), warm_up=WARM_UP_SECONDS) as paced:
+        taken = paced.run()
     return summary(
         paced.latencies,
         errors=paced.errors,

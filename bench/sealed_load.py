@@ -80,9 +80,9 @@ def main(arguments: list[str]) -> int:
     port, folder, size, most, clients, seconds = arguments
     sealed = Sealed.make(client_of(int(port), Path(folder)), int(size), int(most))
     used_before = cpu_seconds()
-    load = Load(int(port), iter(sealed), int(clients), good_body=GOOD_BODY)
-    load.run(WARM_UP_SECONDS)
-    taken = load.run(float(seconds))
+    with Load(int(port), iter(sealed), int(clients), good_body=GOOD_BODY) as load:
+        load.run(WARM_UP_SECONDS)
+        taken = load.run(float(seconds))
     used = cpu_seconds() - used_before
     for request, answer in load.last_answers():
         sealed.check(request, answer)
