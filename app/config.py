@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.archive.settings import ArchiveSettings
 from policy import manifest
 from policy.manifest import Manifest
 from wire.addresses import Address, VsockAddress
@@ -24,13 +25,14 @@ class Config:
 
     `manifests` are the services that have an enclave here; `addresses` overrides where one listens, by service name
     (otherwise AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one enclave from
-    one process; `timeout_ms` is used when a caller names none.
+    one process; `timeout_ms` is used when a caller names none. Without `archive` no answer is stored.
     """
 
     manifests: tuple[Manifest, ...]
     addresses: Mapping[str, Address] = field(default_factory=dict)
     connections: int = 64
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
+    archive: ArchiveSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -45,7 +47,8 @@ class Config:
 
 
 def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -> Config:
-    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`.
+    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
+    `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CID, STRIPE_PAYMENT_CID.
@@ -67,7 +70,19 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         addresses=addresses,
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
+        archive=_archive(environ),
     )
+
+
+def _archive(environ: Mapping[str, str]) -> ArchiveSettings | None:
+    days = _number(environ, "ARCHIVE_DAYS", default=30, least=1, most=36_500)
+    required = _number(environ, "ARCHIVE_REQUIRED", default=0, least=0, most=1)
+    url = environ.get("ARCHIVE_URL", "")
+    if url:
+        return ArchiveSettings(url=url, days=days, required=bool(required))
+    if required:
+        raise ConfigError("ARCHIVE_REQUIRED: there is no ARCHIVE_URL")
+    return None
 
 
 def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:

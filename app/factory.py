@@ -1,7 +1,10 @@
 """Builds the Flask application. Nothing happens at import time."""
 
+from __future__ import annotations
+
 import os
 import uuid
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g
 
@@ -9,6 +12,9 @@ from app import errors, fetch, health, identity, query, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
 from app.router import Router
+
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
 
 def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
@@ -20,6 +26,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     settings = config or from_environment(os.environ)
     chosen_log = log or Log()
     router = Router(settings)
+    archive = _archive(settings, chosen_log)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
@@ -27,14 +34,25 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
     app.after_request(_label_response)
+    app.extensions["archive"] = archive
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     errors.install(app, chosen_log)
-    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
-    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
+    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))
     app.register_blueprint(identity.blueprint(router))
+    if archive is not None:
+        app.register_blueprint(archive.routes())
     return app
+
+
+def _archive(settings: Config, log: Log) -> Archive | None:
+    if settings.archive is None:
+        return None
+    from app.archive.opening import open_archive  # noqa: PLC0415  SQLAlchemy is loaded where it is used
+
+    return open_archive(settings.archive, log)
 
 
 def _name_request() -> None:

@@ -1,8 +1,11 @@
 """Hands a payload to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Response, g
 
@@ -13,21 +16,37 @@ from app.router import Enclave
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive  # which loads SQLAlchemy: only where there is an archive
+
 RETRY_AFTER_SECONDS = 1
 MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
 
 
-def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, total_ms: int, log: Log) -> Response:
+def deliver(
+    enclave: Enclave,
+    question: Callable[[int], bytes],
+    *,
+    event: str,
+    total_ms: int,
+    log: Log,
+    archive: Archive | None = None,
+) -> Response:
     """Put a question to an enclave, log that under the name `event`, and return the reply byte for byte.
 
     `question` is given the milliseconds that the enclave may take and returns a payload; the caller waits `total_ms`.
+    `archive`, where there is one, is given the reply before the caller is.
 
     Raises:
         ApiError: 502, 503 or 504.
     """
     began = time.monotonic()
+    if archive is not None:
+        archive.admit()
     carried = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
     report = carried.report or summarise(carried.reply)
+    if archive is not None:
+        archive.keep(carried.reply, caller=g.get("caller"), request_id=g.request_id)
     log.event(
         event,
         requestId=g.request_id,

@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.archive.settings import ArchiveSettings
 from app.config import SERVICES, Config
 from app.log import Log
 from policy import manifest
@@ -73,11 +74,14 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
         yield app
     finally:
         app.extensions["router"].close()
+        if app.extensions["archive"] is not None:
+            app.extensions["archive"].close()
 
 
-def create(path: str) -> Flask:
+def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}))
+    settings = ArchiveSettings(url=archive) if archive else None
+    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, archive=settings))
 
 
 def json_of(response: TestResponse) -> Any:
@@ -86,9 +90,9 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py and one worker, on a free loopback port."""
+    """A gunicorn process with app/gunicorn_conf.py, on a free loopback port. `archive` is a database's URL."""
 
-    def __init__(self, enclave: Path, log: Path) -> None:
+    def __init__(self, enclave: Path, log: Path, *, archive: str = "", workers: int = 1) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
             self.port: int = listener.getsockname()[1]
@@ -100,10 +104,10 @@ class Gunicorn:
                     "gunicorn",
                     "--config",
                     "app/gunicorn_conf.py",
-                    f"tests.parent:create('{enclave}')",
+                    f"tests.parent:create('{enclave}', '{archive}')",
                 ],
                 cwd=CHECKOUT,
-                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1"},
+                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers)},
                 pass_fds=[descriptor],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -30,7 +30,7 @@ ROOMS = {
     "policy": room(),
     "enclave_worker": room(
         ours="wire policy nsm",
-        third_party="cbor2 h11 certifi cryptography",
+        third_party="cbor2 certifi cryptography",
         by_file={
             "__main__.py": "socket",
             "server.py": "socket socketserver",
@@ -45,6 +45,9 @@ ROOMS = {
         third_party="flask werkzeug gunicorn",
         by_file={
             "doctor.py": "subprocess",
+            "archive/engine.py": "sqlalchemy",
+            "archive/storage.py": "sqlalchemy",
+            "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
         },
@@ -72,7 +75,7 @@ DANGEROUS = {
     "shelve", "socket", "socketserver", "ssl", "subprocess", "urllib", "xmlrpc",
 }  # fmt: skip
 IMAGES = {
-    "Dockerfile": {"app", "wire", "policy", "services", "requirements/parent.txt"},
+    "Dockerfile": {"app", "wire", "policy", "services", "requirements/${REQUIREMENTS}.txt"},
     "Dockerfile.enclave": {
         "nsm", "wire", "policy", "enclave_worker", "services/${SERVICE}.toml", "requirements/enclave.txt",
         "/rootfs",  # from the stage that gathers Debian's files and the wheels
