@@ -11,7 +11,7 @@ from pathlib import Path
 from wire import frames, messages, sockets
 from wire.addresses import UnixAddress
 
-PONG = frames.encode(b'{"type":"pong","timestamp":0,"service":"canned","boot":""}')
+PONG = frames.encode(b'{"type":"pong"}')
 
 
 def serve(listener: socket.socket, answer: bytes) -> None:

@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from bench import memory, ours, upstream, vies_call
@@ -21,23 +20,22 @@ from wire import frames, messages, sockets
 from wire.addresses import UnixAddress
 
 IDLE = 400  # connections; a worker takes 512, a process of the parent 1000
-ROUNDS = 3
 SETTLE_SECONDS = 0.5
 WAIT_SECONDS = 20.0
 WARM_UP = 200  # requests
-HTTP_PING = b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+HTTP_PING = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 Found = dict[tuple[str, str], float]  # (name, unit) -> value
 
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
-    rounds = min(ROUNDS, settings.rounds)
-    found = [one_round(settings) for _ in range(rounds)]
+    settings = settings.fewer()
+    found = [one_round(settings) for _ in range(settings.rounds)]
     return Report(
         letter="h",
         title="Memory",
-        settings=replace(settings, rounds=rounds),
+        settings=settings,
         notes=(
             f"measured  resident memory (Rss of /proc/PID/smaps_rollup) after {WARM_UP} attested fetches, and after "
             f"{settings.seconds:g} s of them from {settings.clients} clients in each mode; a page that processes share "

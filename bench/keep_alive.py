@@ -5,8 +5,6 @@ Both are our code. The peer's worker closes each connection after one answer, an
 nothing can be kept.
 """
 
-from dataclasses import replace
-
 from bench import ours, upstream, vies_call
 from bench.ours import Target
 from bench.processes import Processes
@@ -15,12 +13,11 @@ from bench.rounds import Settings, Subject, interleave
 from bench.upstream import Upstream
 
 MODES = ("session", "document")
-ROUNDS = 3
 
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
-    settings = replace(settings, rounds=min(ROUNDS, settings.rounds))
+    settings = settings.fewer()
     with Processes() as processes:
         server = upstream.start(processes)
         kept = _subjects(processes, server, settings, keeps=True)

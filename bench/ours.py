@@ -9,7 +9,8 @@ from typing import Any
 from app import gunicorn_conf
 from app.config import SERVICES
 from bench.attested import check, fetch
-from bench.processes import STOCK_THREADS, WEB_THREADS, WEB_WORKERS, Child, Processes, wait_for
+from bench.parent import write_callers
+from bench.processes import CONFIGURED, STOCK_THREADS, WEB_THREADS, WEB_WORKERS, Child, Processes, wait_for
 from bench.rounds import Settings, Subject
 from bench.upstream import Upstream
 from bench.vies_call import CALL
@@ -49,12 +50,19 @@ def start_worker(
 
 
 def start_parent(
-    processes: Processes, manifest: Path = VIES, *, folder: Path | None = None, connections: int = CONNECTIONS
+    processes: Processes,
+    manifest: Path = VIES,
+    *,
+    folder: Path | None = None,
+    connections: int = CONNECTIONS,
+    threads: int = WEB_THREADS,
 ) -> tuple[Child, int]:
     """Start the parent for the worker of `folder`; return it with its port."""
     place, services = str(folder or processes.folder), str(manifest.parent)
     return processes.gunicorn(
-        f"devstack.parent:create({place!r}, {manifest.stem!r}, services={services!r}, connections={connections})"
+        f"bench.parent:create({place!r}, {manifest.stem!r}, services={services!r}, connections={connections})",
+        how=(*CONFIGURED, "--threads", str(threads)),
+        environ={"TOKENS_FILE": str(write_callers(processes.folder))},
     )
 
 

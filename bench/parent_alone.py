@@ -6,7 +6,7 @@ recorded reply of the real worker, and the peer answers with the same bytes.
 
 from bench import ours, upstream, vies_call
 from bench.ours import Target
-from bench.processes import Processes, wait_for
+from bench.processes import STOCK, Processes, wait_for
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 
@@ -51,7 +51,7 @@ def _subjects(processes: Processes, report: bytes, reply: bytes, settings: Setti
     wait_for(canned, path.exists)
     request, view = vies_call.write_request(processes.folder), f"bench.peers:bare_view({str(recorded)!r})"
     peer, peer_port = processes.gunicorn(view)
-    stock, stock_port = processes.gunicorn(view, stock=True)
+    stock, stock_port = processes.gunicorn(view, how=STOCK)
     parent, port = ours.start_parent(processes)
     targets = (
         Target(name="bare Flask view, our conf (peer)", port=peer_port, request=request, serving=(peer,)),

@@ -4,7 +4,7 @@ The peer is asked at 70 % of its own peak, and at the rate that we have at 70 % 
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from bench import ours, upstream
@@ -14,14 +14,13 @@ from bench.report import Figure, Report, Table, in_full
 from bench.rounds import Series, Settings, Spread, interleave
 from bench.whole_path import attested_fetches, flask_view
 
-ROUNDS = 3
 SHARE = 0.7  # of the peak
 COLUMNS = {"p50 ms": "p50_ms", "p90 ms": "p90_ms", "p99 ms": "p99_ms", "p99.9 ms": "p999_ms"}
 
 
 def measure(settings: Settings) -> Report:
     """Run the measurement: first every peak, in a closed loop, then the schedules."""
-    settings = replace(settings, rounds=min(ROUNDS, settings.rounds))
+    settings = settings.fewer()
     with Processes() as processes:
         server = upstream.start(processes)
         targets = [flask_view(processes, server, stock=True), *attested_fetches(processes, server)]

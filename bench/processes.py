@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +23,13 @@ ROOT = Path(__file__).parent.parent
 WEB_WORKERS = 2  # gunicorn processes of the parent and of every peer: one per core of the smallest machine we use
 WEB_THREADS = gunicorn_conf.threads
 STOCK_THREADS = 64  # of a stock gunicorn's processes: more than the clients that one of them is given
-STOCK = ["--worker-class", "gthread", "--threads", str(STOCK_THREADS), "--no-control-socket"]
+CONFIGURED = ("--config", str(ROOT / "app" / "gunicorn_conf.py"))
+STOCK = ("--worker-class", "gthread", "--threads", str(STOCK_THREADS), "--no-control-socket")
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.05
 # What would make a peer behave as nobody asked it to: other roots, a proxy, another number of processes.
-UNWANTED_VARIABLES = ("BUNDLE", "PROXY", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS")
+UNWANTED_VARIABLES = ("BUNDLE", "PROX", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS", "TOKENS", "TLS_")
 
 
 class BenchError(Exception):
@@ -83,14 +84,16 @@ class Processes:
                 _end(child.process)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, name: str, command: list[str], *, keep: tuple[int, ...] = ()) -> Child:
+    def start(
+        self, name: str, command: list[str], *, keep: tuple[int, ...] = (), environ: Mapping[str, str] | None = None
+    ) -> Child:
         """Start a command; its output goes to a file in the folder. `keep` are descriptors that it inherits."""
         output = self.folder / f"{len(self._children)}.log"
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=_environment(),
+                env={**_environment(), **(environ or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -105,17 +108,18 @@ class Processes:
         """Start one of our modules: `python -m ARGUMENTS`."""
         return self.start(name, [sys.executable, "-m", *map(str, arguments)])
 
-    def gunicorn(self, application: str, *, stock: bool = False) -> tuple[Child, int]:
+    def gunicorn(
+        self, application: str, *, how: Sequence[str] = CONFIGURED, environ: Mapping[str, str] | None = None
+    ) -> tuple[Child, int]:
         """Serve a WSGI application; return the process and its port.
 
-        With the parent's gunicorn configuration, or `stock`: gthread as gunicorn ships it, which is what people write.
+        With the parent's gunicorn configuration, or `STOCK`: gthread as gunicorn ships it, which is what people write.
         """
-        how = STOCK if stock else ["--config", str(ROOT / "app" / "gunicorn_conf.py")]
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
             command = [sys.executable, "-m", "gunicorn", *how]
             command += ["--workers", str(WEB_WORKERS), "--bind", f"fd://{listener.fileno()}", application]
             port: int = listener.getsockname()[1]
-            child = self.start("gunicorn", command, keep=(listener.fileno(),))
+            child = self.start("gunicorn", command, keep=(listener.fileno(),), environ=environ)
         wait_for(child, lambda: _answers(port))
         return child, port
 

@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import attested, sized
-from bench.caller import http_request
+from bench.caller import AUTHORIZATION, http_request
 from bench.figures import cpu_seconds, summary
 from bench.load import WARM_UP_SECONDS, Load
 from devstack.__main__ import NO_COMMIT
@@ -72,7 +72,7 @@ def client_of(port: int, folder: Path) -> SealedClient:
 def _identity(port: int, challenge: bytes) -> bytes:
     url = f"http://127.0.0.1:{port}/enclaves/{sized.NAME}/identity"
     given = {"challenge": base64.b64encode(challenge).decode()}
-    return requests.get(url, params=given, timeout=IDENTITY_SECONDS).content
+    return requests.get(url, params=given, headers=AUTHORIZATION, timeout=IDENTITY_SECONDS).content
 
 
 def main(arguments: list[str]) -> int:

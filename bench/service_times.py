@@ -18,7 +18,7 @@ CLIENTS = (1, 4, 16, 64, 128)
 MODES = ("document", "batch", "session")
 MOST_FETCHES = 256  # ours have 64 as they are deployed; the 65th caller would hear 503, and nothing be measured
 CONNECTIONS = 128  # of each process of the parent to the worker; 64 as deployed
-ROUNDS = 3
+THREADS = 192  # of each process of the parent; 96 as deployed. A part of them is kept free for other services
 LEAST_WARM_UP = 0.3  # seconds
 LEAST_SERVICE_TIMES = 20  # in a measured time, so that a throughput is good to a twentieth
 
@@ -49,7 +49,7 @@ Grid = Mapping[Cell, Series]
 
 def measure(settings: Settings) -> Report:
     """Run the measurement, with shorter and fewer rounds than the others: the grid has many places."""
-    settings = replace(settings, seconds=settings.seconds / 4, rounds=min(ROUNDS, settings.rounds))
+    settings = replace(settings.fewer(), seconds=settings.seconds / 5)
     with Processes() as processes:
         server = upstream.start(processes)
         serving = {service: _serve(processes, server, service) for service in SERVICE_MS}
@@ -63,7 +63,8 @@ def measure(settings: Settings) -> Report:
             "measured  POST /attest/fetch as in (b). The soft NSM takes the service time S for each request, and then "
             "makes its P-384 signature.",
             f"served    {ours.served(settings).partition(';')[0]}; 1 to {CLIENTS[-1]} keep-alive clients in a closed "
-            f"loop. The worker's limit is {MOST_FETCHES} fetches at once, the parent's {CONNECTIONS} connections.",
+            f"loop. The worker's limit is {MOST_FETCHES} fetches at once, the parent's {CONNECTIONS} connections and "
+            f"{THREADS} threads for each process.",
             f"rounds    {settings.rounds} of {settings.seconds:g} s each, or of {LEAST_SERVICE_TIMES} S, after "
             "a warm-up that is long enough for every queue. A queue is emptied before the next one is measured.",
             f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP; vsock-proxy is left out.",
@@ -115,7 +116,7 @@ def _serve(processes: Processes, server: upstream.Upstream, service_ms: int) -> 
     folder.mkdir()
     options = ("--nsm-seconds", service_ms / 1000, "--fetches", MOST_FETCHES)
     worker, _ = ours.start_worker(processes, server, folder=folder, options=options)
-    parent, port = ours.start_parent(processes, folder=folder, connections=CONNECTIONS)
+    parent, port = ours.start_parent(processes, folder=folder, connections=CONNECTIONS, threads=THREADS)
     return (parent, worker, server.child), port
 
 

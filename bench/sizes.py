@@ -15,7 +15,6 @@ from bench.report import Figure, Ratio, Report, Table, in_full
 from bench.rounds import Series, Settings, Spread, interleave, sample
 from bench.upstream import Upstream
 
-ROUNDS = 3
 CLIENTS = 4  # of 8 MiB each way; enough to keep two cores busy
 MODE = "session"  # its proof costs least, so that the body's part shows
 SMALL = 1024
@@ -33,7 +32,7 @@ Grid = Mapping[Place, Series]
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
-    settings = replace(settings, rounds=min(ROUNDS, settings.rounds), clients=CLIENTS)
+    settings = replace(settings.fewer(), seconds=settings.seconds / 2, clients=CLIENTS)
     with Processes() as processes:
         server = upstream.start(processes)
         sizes = {name: size for name, size in sized.MORE_SIZES.items() if size <= server.max_body_bytes}

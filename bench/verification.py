@@ -24,6 +24,7 @@ SOFT_DOCUMENTS = 32
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
+    settings = settings.fewer()
     with Processes() as processes:
         folder = processes.folder / "documents"
         folder.mkdir()

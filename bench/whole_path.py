@@ -8,14 +8,14 @@ import sys
 
 from bench import ours, upstream, vies_call
 from bench.ours import Target
-from bench.processes import WEB_THREADS, WEB_WORKERS, Processes
+from bench.processes import CONFIGURED, STOCK, WEB_THREADS, WEB_WORKERS, Processes
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 from bench.upstream import Upstream
 
 MODES = ("document", "batch", "session")
-STOCK = "Flask + requests, stock (peer)"
-OURS = "Flask + requests, our conf (peer)"
+STOCK_VIEW = "Flask + requests, stock (peer)"
+OUR_VIEW = "Flask + requests, our conf (peer)"
 BARE = "bare requests (peer)"
 
 
@@ -63,9 +63,11 @@ def attested_fetches(processes: Processes, server: Upstream) -> list[Target]:
 
 def flask_view(processes: Processes, server: Upstream, *, stock: bool) -> Target:
     """Return the peer, under a stock gunicorn or under our configuration."""
-    view, port = processes.gunicorn(f"bench.peers:requests_view({server.url!r}, {str(server.roots)!r})", stock=stock)
+    view, port = processes.gunicorn(
+        f"bench.peers:requests_view({server.url!r}, {str(server.roots)!r})", how=STOCK if stock else CONFIGURED
+    )
     request = vies_call.write_request(processes.folder)
-    return Target(name=STOCK if stock else OURS, port=port, request=request, serving=(view, server.child))
+    return Target(name=STOCK_VIEW if stock else OUR_VIEW, port=port, request=request, serving=(view, server.child))
 
 
 def _bare_requests(processes: Processes, server: Upstream, settings: Settings) -> Subject:
