@@ -22,9 +22,10 @@ def blueprint(router: Router) -> Blueprint:
     def identity(name: str) -> Response:
         enclave = router.named(name)
         payload = messages.encode_identity_question(IdentityQuestion(challenge=_challenge()))
-        reply = relay.call(enclave, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
-        relay.summarise(reply)
-        return Response(reply, mimetype="application/json")
+        carried = relay.call(enclave, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
+        if carried.report is None:
+            relay.summarise(carried.reply)
+        return Response(carried.reply, mimetype="application/json")
 
     return routes
 

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from wire import frames, messages, sockets
+from wire import frames, hops, messages, sockets
 from wire.addresses import Address
 from wire.errors import DeadlinePassed, PeerLost, WireError
+from wire.hops import Hop, Report
 
 MAX_IDLE_SECONDS = 60.0  # half of what the worker grants: the parent is the one to close
 MAX_WAIT_SECONDS = 5.0  # for a place, when every connection is in use
@@ -25,6 +26,14 @@ class PoolFull(Exception):
     """Every connection to the enclave is in use, and none came free in time. Nothing was sent."""
 
     advice = "Try again later, or allow more connections."
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What an enclave answered: the reply, and the worker's report of it where one was wanted and is known of."""
+
+    report: Report | None
+    reply: bytes
 
 
 @dataclass(slots=True)
@@ -40,8 +49,13 @@ class _Connection:
     def is_good(self) -> bool:
         return time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and self.is_quiet()
 
-    def exchange(self, frame: bytes, *, deadline: float) -> bytes:
+    def exchange(self, frame: bytes, *, deadline: float) -> "Carried":
         sockets.send(self.sock, frame, deadline=deadline)
+        payload = self._receive(deadline)
+        report = hops.read_report(payload)
+        return Carried(report, payload if report is None else self._receive(deadline))
+
+    def _receive(self, deadline: float) -> bytes:
         payload = sockets.receive_frame(self.sock, self.decoder, deadline=deadline)
         if payload is None:
             raise PeerLost("Connection closed: expected 4 bytes, got 0", delivered=True)
@@ -62,13 +76,22 @@ class EnclavePool:
         self._keeps: bool | None = None  # whether this worker keeps connections open; the predecessor's does not
 
     def call(self, payload: bytes, *, deadline: float) -> bytes:
-        """Send one payload and return the reply's. `deadline` is an instant on `time.monotonic()`.
+        """Send one payload and return the reply's. As `ask`, without a report."""
+        return self._carry(payload, deadline).reply
+
+    def ask(self, question: bytes, *, deadline: float, trace: str | None = None) -> Carried:
+        """Send one question and return what was answered. `deadline` is an instant on `time.monotonic()`.
+
+        `trace` is a W3C `traceparent`.
 
         Raises:
             PoolFull: no connection came free.
             PeerLost, FrameError: the enclave is unreachable, broke off, or does not speak the protocol.
             DeadlinePassed: it was too slow.
         """
+        return self._carry(hops.attach(question, Hop(report=True, trace=trace)), deadline)
+
+    def _carry(self, payload: bytes, deadline: float) -> Carried:
         wait = min(deadline - time.monotonic(), MAX_WAIT_SECONDS)
         if not self._places.acquire(timeout=max(0.0, wait)):
             raise PoolFull("all connections to the enclave are in use")
@@ -87,7 +110,7 @@ class EnclavePool:
         """
         connection = _Connection(sockets.connect(self.address, deadline=deadline))
         try:
-            return connection.exchange(frames.encode(messages.PING), deadline=deadline)
+            return connection.exchange(frames.encode(messages.PING), deadline=deadline).reply
         finally:
             connection.close()
 
@@ -96,7 +119,7 @@ class EnclavePool:
         while (connection := self._pop()) is not None:
             connection.close()
 
-    def _call(self, frame: bytes, deadline: float) -> bytes:
+    def _call(self, frame: bytes, deadline: float) -> Carried:
         connection = self._take()
         if connection is not None:
             try:
@@ -112,14 +135,14 @@ class EnclavePool:
             raise
         return self._exchange(connection, frame, deadline)
 
-    def _exchange(self, connection: _Connection, frame: bytes, deadline: float) -> bytes:
+    def _exchange(self, connection: _Connection, frame: bytes, deadline: float) -> Carried:
         try:
-            payload = connection.exchange(frame, deadline=deadline)
+            carried = connection.exchange(frame, deadline=deadline)
         except WireError:
             connection.close()
             raise
         self._give(connection, deadline)
-        return payload
+        return carried
 
     def _take(self) -> _Connection | None:
         while (connection := self._pop()) is not None:
@@ -147,7 +170,7 @@ class EnclavePool:
 def _answers_again(connection: _Connection, deadline: float) -> bool | None:
     """Whether the worker serves a second frame on a connection, found out with a ping; None when it was too slow."""
     try:
-        return is_pong(connection.exchange(frames.encode(messages.PING), deadline=deadline))
+        return is_pong(connection.exchange(frames.encode(messages.PING), deadline=deadline).reply)
     except DeadlinePassed:
         return None
     except WireError:

@@ -3,26 +3,18 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flask import Response, g
 
 from app.errors import ApiError
 from app.log import Log
-from app.pool import PoolFull
+from app.pool import Carried, PoolFull
 from app.router import Enclave
 from wire.errors import DeadlinePassed, FrameError, PeerLost
+from wire.hops import Report
 
 RETRY_AFTER_SECONDS = 1
 MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What the log needs of a reply; nobody here judges whether it is true. A sealed reply is a success."""
-
-    success: bool
-    status: int | None
 
 
 def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, total_ms: int, log: Log) -> Response:
@@ -34,27 +26,27 @@ def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, t
         ApiError: 502, 503 or 504.
     """
     began = time.monotonic()
-    payload = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
-    summary = summarise(payload)
+    carried = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
+    report = carried.report or summarise(carried.reply)
     log.event(
         event,
         requestId=g.request_id,
         service=enclave.service.name,
-        success=summary.success,
-        status=summary.status,
+        success=report.success,
+        status=report.status,
         ms=round((time.monotonic() - began) * 1000),
     )
-    return Response(payload, mimetype="application/json")
+    return Response(carried.reply, mimetype="application/json")
 
 
-def call(enclave: Enclave, payload: bytes, *, deadline: float) -> bytes:
-    """Return the enclave's reply to `payload`. `deadline` is an instant on `time.monotonic()`.
+def call(enclave: Enclave, question: bytes, *, deadline: float) -> Carried:
+    """Return what the enclave answers to a question. `deadline` is an instant on `time.monotonic()`.
 
     Raises:
         ApiError: 502, 503 or 504.
     """
     try:
-        return enclave.pool.call(payload, deadline=deadline)
+        return enclave.pool.ask(question, deadline=deadline)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:
@@ -63,8 +55,10 @@ def call(enclave: Enclave, payload: bytes, *, deadline: float) -> bytes:
         raise ApiError(502, "enclave_unreachable", f"Enclave communication failed: {exc}") from exc
 
 
-def summarise(payload: bytes) -> Summary:
-    """Read what the log needs. Whether the reply is true is for its receiver to verify.
+def summarise(payload: bytes) -> Report:
+    """Return the report that a worker would have sent which knows of none (the predecessor's), as the reply says.
+
+    Whether the reply is true is for its receiver to verify. A sealed reply is a success.
 
     Raises:
         ApiError: 502: it is not a JSON object.
@@ -77,7 +71,7 @@ def summarise(payload: bytes) -> Summary:
         raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not a JSON object")
     status = reply.get("status")
     success = reply.get("success") is True or "sealed" in reply
-    return Summary(success=success, status=status if isinstance(status, int) else None)
+    return Report(success=success, status=status if isinstance(status, int) else 0, boot="")
 
 
 def _for_enclave(total_ms: int) -> int:

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     operations = HANDLERS.get(policy.name, ())
     worker = Worker(manifest=policy, exchange=nsm.exchange, dial=dial, tls=tls, operations=operations, log=log)
     listener = sockets.listen(UnixAddress(path=str(socket_path(folder, policy.name))))
-    serve(FrameServer(listener, worker.answer, log=log), log)
+    serve(FrameServer(listener, worker.payloads, log=log), log)
     worker.close()
     return 0
 

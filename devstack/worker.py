@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
     )
     path = socket_path(options.folder, policy.name)
     path.unlink(missing_ok=True)
-    serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.answer, log=log), log)
+    serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.payloads, log=log), log)
     worker.close()
     return 0
 

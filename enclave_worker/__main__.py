@@ -45,7 +45,7 @@ def main() -> int:
             log=log,
         )
         listener = sockets.listen(VsockAddress(cid=socket.VMADDR_CID_ANY, port=policy.port))
-        serve(FrameServer(listener, worker.answer, log=log), log)
+        serve(FrameServer(listener, worker.payloads, log=log), log)
         worker.close()
     return 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enclave_worker import refusals, reply
 from enclave_worker.budget import Budget
 from enclave_worker.log import CallLog, Log
+from enclave_worker.reply import Reply
 from enclave_worker.sealed import padding
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Answer, Failure
@@ -33,7 +34,7 @@ class Fetcher:
     witness: Witness
     log: Log
 
-    def answer(self, call: Call, *, sealed: bool = False) -> bytes:
+    def answer(self, call: Call, *, sealed: bool = False) -> Reply:
         """Return the reply for one call, `sealed` if it came so: the reply will be, too.
 
         Never raises for anything that a caller or an upstream can cause.
@@ -43,7 +44,7 @@ class Fetcher:
         log = CallLog(log=self.log, id=call_id, sealed=sealed)
         return refusals.or_reply(lambda: self._fetch(call, log, budget, sealed=sealed), log=log)
 
-    def _fetch(self, call: Call, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
+    def _fetch(self, call: Call, log: CallLog, budget: Budget, *, sealed: bool) -> Reply:
         rules.check_mode(self.manifest, call.mode)
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed

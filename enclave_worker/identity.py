@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from enclave_worker import reply
 from enclave_worker.attestation import Attestor, check_clock
 from enclave_worker.boot import Report
+from enclave_worker.reply import Reply
 from enclave_worker.sealed.envelope import SUITE_NAME
 from enclave_worker.sealed.keys import SealingKey
 from enclave_worker.statement import Identity, deterministic
-from wire import jsontext
 
 PROFILE = "tytle/enclave-identity/v1"
 ATTESTATION_SECONDS = 5.0
@@ -44,7 +45,7 @@ class Card:
 
     def show(
         self, attestor: Attestor, challenge: bytes | None, key: SealingKey, *, clock_ms: Callable[[], int]
-    ) -> bytes:
+    ) -> Reply:
         """Return the reply to a request for the identity, with the key to seal to. `clock_ms` is the enclave's.
 
         Raises:
@@ -59,7 +60,7 @@ class Card:
             attested = place.attest(nonce=challenge, user_data=deterministic(bound), deadline=deadline)
         check_clock(clock_ms(), attested)
         pcrs = {f"pcr{index}": value.hex() for index, value in attested.fields.pcrs.items() if any(value)}
-        return jsontext.dump(
+        return reply.of(
             {
                 "success": True,
                 "service": self.service,

@@ -18,6 +18,7 @@ from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
 from enclave_worker.handlers.operation import Values
 from enclave_worker.log import CallLog, Log
 from enclave_worker.refusals import QueryRefused
+from enclave_worker.reply import Reply
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Failure
 from enclave_worker.witness import Testimony, Witness
@@ -37,7 +38,7 @@ class Querier:
     witness: Witness
     log: Log
 
-    def answer(self, query: Query, *, sealed: bool = False) -> bytes:
+    def answer(self, query: Query, *, sealed: bool = False) -> Reply:
         """Return the reply for one query, `sealed` if it came so: the reply will be, too.
 
         Raises:
@@ -48,7 +49,7 @@ class Querier:
         log = CallLog(log=self.log, id=call_id, sealed=sealed)
         return refusals.or_reply(lambda: self._query(query, log, budget, sealed=sealed), log=log)
 
-    def _query(self, query: Query, log: CallLog, budget: Budget, *, sealed: bool) -> bytes:
+    def _query(self, query: Query, log: CallLog, budget: Budget, *, sealed: bool) -> Reply:
         offer, form = self._choose(query)
         rules.check_mode(self.manifest, query.mode)
         rules.check_operation_sealed(self.manifest, offer.declaration, sealed=sealed)

@@ -1,4 +1,4 @@
-"""The replies to queries as JSON bytes. `rawBody` is the base64 of the field elements, as the predecessor had it.
+"""The replies to queries as JSON. `rawBody` is the base64 of the field elements, as the predecessor had it.
 
 So the predecessor's formulas hold unchanged, and a verifier recomputes `responseHash` and `nonce` of any reply in one
 way. `headers` is empty: the upstreams' are in the statement, for every call.
@@ -10,10 +10,9 @@ from typing import Any
 
 from enclave_worker import reply
 from enclave_worker.conclusion import Conclusion
-from enclave_worker.reply import Evidence
+from enclave_worker.reply import Evidence, Reply
 from enclave_worker.upstream.exchange import Failure
 from policy.rules import Allowed
-from wire import jsontext
 
 FAILED_STATUS = 502  # RFC 9110 15.6.3: the upstream answered, and not with what was asked
 _CAPITAL = re.compile(r"(?=[A-Z])")
@@ -24,12 +23,12 @@ def body_of(conclusion: Conclusion | Failure) -> bytes:
     return base64.b64encode(conclusion.elements) if isinstance(conclusion, Conclusion) else b""
 
 
-def attested(service: str, shown: Allowed, conclusion: Conclusion | Failure, evidence: Evidence) -> bytes:
+def attested(service: str, shown: Allowed, conclusion: Conclusion | Failure, evidence: Evidence) -> Reply:
     """Return the reply to a query whose last upstream call was `shown`, with its evidence."""
     body = body_of(conclusion)
     attestation = reply.attestation(shown, body, evidence)
     if isinstance(conclusion, Failure):
-        return jsontext.dump({**reply.failed(conclusion), "attestation": attestation})
+        return reply.of({**reply.failed(conclusion), "attestation": attestation})
     result, text = conclusion.result, body.decode("ascii")
     fields: dict[str, Any] = {"success": result.error is None, "status": 200, "headers": {}, "rawBody": text}
     fields["bodyEncoding"] = "utf-8"
@@ -39,7 +38,7 @@ def attested(service: str, shown: Allowed, conclusion: Conclusion | Failure, evi
         headers = {header_name(service, name): plain for name, plain in conclusion.texts.items()}
         fields |= {"result": result.values, "bn254": text, "bn254Headers": headers}
         attestation["bn254Hash"] = result.fields.hex()
-    return jsontext.dump({**fields, "attestation": attestation})
+    return reply.of({**fields, "attestation": attestation})
 
 
 def header_name(service: str, field: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enclave_worker import reply
 from enclave_worker.attestation import AttestationFailed, QueueFull
 from enclave_worker.log import CallLog
+from enclave_worker.reply import Reply
 from policy.errors import Refused
 
 
@@ -17,7 +18,7 @@ class QueryRefused(Exception):
         self.code = code
 
 
-def or_reply(work: Callable[[], bytes], *, log: CallLog) -> bytes:
+def or_reply(work: Callable[[], Reply], *, log: CallLog) -> Reply:
     """Return what `work` returns, or the reply that says why there is nothing."""
     try:
         return work()

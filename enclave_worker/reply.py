@@ -1,4 +1,4 @@
-"""The worker's replies as JSON bytes, in the predecessor's shape. The parent passes them on untouched."""
+"""The worker's replies as JSON, in the predecessor's shape. The parent passes them on untouched."""
 
 import base64
 from collections.abc import Iterable
@@ -43,35 +43,49 @@ class Evidence:
     proof: Proof
 
 
-def refusal(status: int, error: str, *, code: str | None = None) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A reply's JSON, and what of it a parent is told that does not read it."""
+
+    payload: bytes
+    success: bool
+    status: int
+
+
+def refusal(status: int, error: str, *, code: str | None = None) -> Reply:
     """Return a reply that carries no attestation: nothing was fetched, or nothing may be handed out.
 
     `code` is for programs, where one has something to do about it.
     """
     fields: dict[str, Any] = {"success": False, "status": status, "headers": {}, "rawBody": "", "error": error}
-    return jsontext.dump(fields if code is None else {**fields, "code": code})
+    return of(fields if code is None else {**fields, "code": code})
 
 
-def sealed(data: bytes) -> bytes:
+def sealed(data: bytes) -> Reply:
     """Return the reply to a sealed call: all that it says is for whoever holds the reply key."""
-    return b'{"sealed":"%b"}' % base64.b64encode(data)
+    return Reply(payload=b'{"sealed":"%b"}' % base64.b64encode(data), success=True, status=200)
 
 
-def pong(*, timestamp_ms: int, boot: bytes, service: str) -> bytes:
+def pong(*, timestamp_ms: int, boot: bytes, service: str) -> Reply:
     """Return the answer to a ping."""
-    return jsontext.dump({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
+    return of({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
+
+
+def of(fields: dict[str, Any]) -> Reply:
+    """Return the reply of these fields."""
+    return Reply(payload=jsontext.dump(fields), success=fields.get("success", True), status=fields.get("status", 200))
 
 
 def attested(
     allowed: Allowed, outcome: Answer | Failure, evidence: Evidence, *, most_bytes: int = MAX_FRAME_BYTES
-) -> bytes:
+) -> Reply:
     """Return the reply for a fetch, successful or not, with its evidence. It takes at most `most_bytes` (>= 11 MiB)."""
     fields = _answer(outcome, "text") if isinstance(outcome, Answer) else failed(outcome)
     fields["attestation"] = attestation(allowed, body_of(outcome), evidence)
-    reply = jsontext.dump(fields)
-    if len(reply) > most_bytes and isinstance(outcome, Answer):
+    reply = of(fields)
+    if len(reply.payload) > most_bytes and isinstance(outcome, Answer):
         # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
-        reply = jsontext.dump({**fields, **_answer(outcome, "base64")})
+        reply = of({**fields, **_answer(outcome, "base64")})
     return reply
 
 

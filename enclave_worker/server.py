@@ -10,7 +10,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from enclave_worker import reply
@@ -25,7 +25,7 @@ FRAME_SECONDS = 30.0  # from the first byte of a frame to its last, and for a re
 
 
 class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
-    """Serves `answer` (payload -> payload) on a listening socket of any of the three address kinds."""
+    """Serves `answer` (payload -> payloads) on a listening socket of any of the three address kinds."""
 
     daemon_threads = False  # server_close() joins them: what has begun is finished
     block_on_close = True
@@ -33,7 +33,7 @@ class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
     def __init__(
         self,
         listener: socket.socket,
-        answer: Callable[[bytes], bytes],
+        answer: Callable[[bytes], Iterable[bytes]],
         *,
         log: Log,
         connections: int = DEFAULT_CONNECTIONS,
@@ -104,7 +104,7 @@ class FrameServer(socketserver.ThreadingMixIn, socketserver.BaseServer):
 
     def _turn_away(self, request: socket.socket) -> None:
         with contextlib.suppress(DeadlinePassed, PeerLost):  # it is being turned away anyway
-            data = frames.encode(reply.refusal(503, "Enclave at capacity"))
+            data = frames.encode(reply.refusal(503, "Enclave at capacity").payload)
             sockets.send(request, data, deadline=time.monotonic() + 1.0)
         self.shutdown_request(request)
 
@@ -119,7 +119,7 @@ class FrameHandler(socketserver.BaseRequestHandler):
         decoder = frames.Decoder()
         try:
             while (payload := self._receive(decoder)) is not None:
-                self._send(self.server.answer(payload))
+                self._send(*self.server.answer(payload))
         except FrameError as exc:
             self.server.log.event("bad frame", error=str(exc))
             self._send_error(str(exc))
@@ -134,12 +134,13 @@ class FrameHandler(socketserver.BaseRequestHandler):
             decoder.feed(data)
         return sockets.receive_frame(self.request, decoder, deadline=time.monotonic() + self.server.frame_seconds)
 
-    def _send(self, payload: bytes) -> None:
-        sockets.send(self.request, frames.encode(payload), deadline=time.monotonic() + self.server.frame_seconds)
+    def _send(self, *payloads: bytes) -> None:
+        data = b"".join(map(frames.encode, payloads))
+        sockets.send(self.request, data, deadline=time.monotonic() + self.server.frame_seconds)
 
     def _send_error(self, error: str) -> None:
         with contextlib.suppress(DeadlinePassed, PeerLost):
-            self._send(reply.refusal(400, error))
+            self._send(reply.refusal(400, error).payload)
 
 
 def _shut_reading(sock: socket.socket) -> None:

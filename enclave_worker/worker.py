@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 
 from enclave_worker import catalogue, reply
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
-from enclave_worker.boot import Report
+from enclave_worker.boot import Report as Findings
 from enclave_worker.fetch import Fetcher
 from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
 from enclave_worker.log import CallLog, Log
 from enclave_worker.query import Querier
+from enclave_worker.reply import Reply
 from enclave_worker.sealed.clock import ForwardClock
 from enclave_worker.sealed.keys import DEFAULT_LIFETIME, KeyRing, Lifetime
 from enclave_worker.sealed.opening import Opened, Opener, SealedRefused
@@ -32,9 +33,10 @@ from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
 from enclave_worker.witness import Witness
 from nsm.client import Exchange
 from policy.manifest import Manifest
-from wire import messages
+from wire import hops, messages
 from wire.errors import MessageError
-from wire.messages import CALL_FIELDS, Call, IdentityQuestion, Ping
+from wire.hops import Report
+from wire.messages import CALL_FIELDS, Call, IdentityQuestion, Message, Ping
 from wire.queries import QUERY_FIELDS, Query
 from wire.sealed import SealedCall
 
@@ -78,7 +80,7 @@ class Worker:
         tls: ssl.SSLContext,
         operations: Iterable[Operation] = (),
         phases: Phases = DEFAULT_PHASES,
-        report: Report = (),
+        report: Findings = (),
         capacity: Capacity = DEFAULT_CAPACITY,
         lifetime: Lifetime = DEFAULT_LIFETIME,
         clock_ms: Callable[[], int] = unix_milliseconds,
@@ -116,23 +118,38 @@ class Worker:
 
     def answer(self, payload: bytes) -> bytes:
         """Return the reply to one frame's payload. Never raises for anything that a peer can cause."""
+        return self.payloads(payload)[-1]
+
+    def payloads(self, payload: bytes) -> tuple[bytes, ...]:
+        """Return the payloads that answer one frame's: the reply, and before it a report, where the parent wants one.
+
+        Never raises for anything that a peer can cause.
+        """
         try:
-            request = messages.decode_request(payload)
+            question = messages.decode_question(payload)
         except MessageError as exc:
             self._log.event("bad message", field=exc.field if exc.field in KNOWN_FIELDS else "")
-            return reply.refusal(400, str(exc))
-        match request:
+            return (reply.refusal(400, str(exc)).payload,)
+        given = self._reply(question.message)
+        return (self._report(given), given.payload) if question.hop.report else (given.payload,)
+
+    def _report(self, given: Reply) -> bytes:
+        boot = self._identity.boot.hex()
+        return hops.encode_report(Report(success=given.success, status=given.status, boot=boot))
+
+    def _reply(self, message: Message) -> Reply:
+        match message:
             case Ping():
                 identity = self._identity
                 return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
             case IdentityQuestion():
-                return self._show_identity(request.challenge)
+                return self._show_identity(message.challenge)
             case SealedCall():
-                return self._answer_sealed(request)
+                return self._answer_sealed(message)
             case Call() | Query():
-                return self._work(request, sealed=False)
+                return self._work(message, sealed=False)
 
-    def _show_identity(self, challenge: bytes | None) -> bytes:
+    def _show_identity(self, challenge: bytes | None) -> Reply:
         if not self._identities.acquire(blocking=False):
             self._log.event("full", what="identities")
             return reply.refusal(503, "Enclave at capacity")
@@ -146,15 +163,15 @@ class Worker:
         finally:
             self._identities.release()
 
-    def _answer_sealed(self, sealed: SealedCall) -> bytes:
+    def _answer_sealed(self, sealed: SealedCall) -> Reply:
         try:
             opened = self._opener.open(sealed)
         except SealedRefused as exc:
             self._log.event("refused", reason=exc.code)
             return reply.refusal(exc.status, str(exc), code=exc.code)
-        return reply.sealed(opened.seal(self._answer_opened(opened, sealed.timeout_ms)))
+        return reply.sealed(opened.seal(self._answer_opened(opened, sealed.timeout_ms).payload))
 
-    def _answer_opened(self, opened: Opened, timeout_ms: int | None) -> bytes:
+    def _answer_opened(self, opened: Opened, timeout_ms: int | None) -> Reply:
         """Answer what was inside, within the time of whoever carries it."""
         try:
             request = messages.read_question(opened.request)
@@ -164,7 +181,7 @@ class Worker:
         limits = [limit for limit in (request.timeout_ms, timeout_ms) if limit is not None]
         return self._work(replace(request, timeout_ms=min(limits, default=None)), sealed=True)
 
-    def _work(self, request: Call | Query, *, sealed: bool) -> bytes:
+    def _work(self, request: Call | Query, *, sealed: bool) -> Reply:
         if not self._slots.acquire(blocking=False):
             CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.pool import EnclavePool, PoolFull
+from app.pool import Carried, EnclavePool, PoolFull
 from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from tests.fake_enclave import (
@@ -28,9 +28,10 @@ from tests.fake_enclave import (
     silent,
     wait_until,
 )
-from wire import frames, sockets
+from wire import frames, hops, sockets
 from wire.addresses import UnixAddress
-from wire.errors import DeadlinePassed, EmptyFrame, FrameTooLarge, PeerLost, TruncatedFrame
+from wire.errors import DeadlinePassed, EmptyFrame, FrameTooLarge, PeerLost, ReportMalformed, TruncatedFrame
+from wire.hops import Report
 
 BIG = b"b" * (8 << 20)  # more than any socket buffer holds: it cannot be handed over to a peer that does not read
 
@@ -83,7 +84,7 @@ def test_calls_from_many_threads_each_get_their_own_reply(tmp_path: Path, script
 
 def test_our_own_worker_s_server_keeps_the_connection(tmp_path: Path) -> None:
     address = UnixAddress(path=str(tmp_path / "worker"))
-    answer = lambda payload: PONG if payload == PING else echo(payload)  # noqa: E731
+    answer = lambda payload: (PONG if payload == PING else echo(payload),)  # noqa: E731
     server = FrameServer(sockets.listen(address), answer, log=Log("test", stream=io.StringIO()))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -504,3 +505,29 @@ def test_pings_and_calls_mix_on_either_kind_of_worker(tmp_path: Path, script: Ca
         for _ in range(5):
             replies += [pool.ping(deadline=soon()), pool.call(b"{}", deadline=soon())]
         assert replies == [PONG, ANSWER] * 5
+
+
+def test_the_report_is_told_from_the_reply_and_the_connection_goes_on(tmp_path: Path) -> None:
+    report = Report(success=True, status=200, boot="ab" * 16, timings_us={"total": 7})
+
+    def script(peer: Peer) -> None:
+        while (payload := peer.read()) is not None:
+            if payload == PING:
+                peer.reply(PONG)
+            elif b'"hop":{"report":true}' in payload:
+                peer.send(frames.encode(hops.encode_report(report)) + frames.encode(b"reply"))
+            else:
+                peer.reply(b"no report")
+
+    with enclave_with(tmp_path, script, connections=1) as (enclave, pool):
+        assert [pool.ask(b'{"a":1}', deadline=soon()) for _ in range(3)] == [Carried(report, b"reply")] * 3
+        assert pool.call(b"no hop", deadline=soon()) == b"no report"
+        assert enclave.accepted == 1
+
+
+def test_a_report_that_cannot_be_read_ends_the_connection(tmp_path: Path) -> None:
+    with (
+        enclave_with(tmp_path, keeps(lambda _: b'{"type":"report",')) as (_, pool),
+        pytest.raises(ReportMalformed),
+    ):
+        pool.ask(b'{"a":1}', deadline=soon())

@@ -22,7 +22,7 @@ def test_a_query_reaches_the_enclave_and_its_reply_comes_back_byte_for_byte(tmp_
     with FakeEnclave(tmp_path / "e", keeps(lambda _: ANSWER)) as peer, parent(peer.address, log=log) as client:
         response = client.post("/attest/query", json={**QUERY, "id": "q7", "schema": "VIES", "timeoutMs": 1000})
     assert (response.status_code, response.data, response.headers["X-Request-Id"]) == (200, ANSWER, "q7")
-    assert peer.calls == [{"id": "q7", **QUERY, "schema": "VIES", "timeoutMs": 800}]
+    assert peer.calls == [{"id": "q7", **QUERY, "schema": "VIES", "timeoutMs": 800, "hop": {"report": True}}]
     line = json.loads(log.getvalue())
     assert (line["event"], line["service"], line["requestId"]) == ("query", "vies", "q7")
     assert "planted" not in log.getvalue()

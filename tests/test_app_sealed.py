@@ -25,7 +25,8 @@ def test_a_sealed_request_reaches_the_enclave_and_its_answer_comes_back_byte_for
     with FakeEnclave(tmp_path / "e", keeps(lambda _: ANSWER)) as peer, parent(peer.address, log=log) as client:
         response = client.post("/attest/sealed", json={**REQUEST, "timeoutMs": 1000})
     assert (response.status_code, response.data) == (200, ANSWER)
-    assert peer.calls == [{"type": "sealed", "keyId": "ab" * 32, "sealed": SEALED, "timeoutMs": 800}]
+    call = {"type": "sealed", "keyId": "ab" * 32, "sealed": SEALED, "timeoutMs": 800}
+    assert peer.calls == [{**call, "hop": {"report": True}}]
     line = json.loads(log.getvalue())
     assert (line["event"], line["service"], line["success"]) == ("sealed", "vies", True)
     assert line.keys() == {"time", "event", "requestId", "service", "success", "status", "ms"}

@@ -254,7 +254,8 @@ def test_the_enclave_is_sent_the_predecessor_s_message_and_besides_the_time_it_m
         }
     )
     assert DEVIATIONS[name] == "P12"
-    assert [{**call, "id": "<id>"} for call in replay.calls] == [{**message, "id": "<id>", "timeoutMs": 240}]
+    more = {"id": "<id>", "timeoutMs": 240, "hop": {"report": True}}
+    assert [{**call, "id": "<id>"} for call in replay.calls] == [{**message, **more}]
     assert list(replay.calls[0])[: len(message)] == list(message)
 
 

@@ -39,7 +39,7 @@ def call_of(**fields: Any) -> Call:
 
 def error_of(payload: bytes) -> MessageError:
     with pytest.raises(MessageError) as caught:
-        messages.decode_request(payload)
+        messages.decode_question(payload)
     return caught.value
 
 
@@ -276,7 +276,7 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 
 @pytest.mark.parametrize("payload", [PING, b'{"type":"ping","id":"x","url":5}', b' {"url":[],"type":"ping"} '])
 def test_any_object_of_type_ping_is_a_ping(payload: bytes) -> None:
-    assert messages.decode_request(payload) == Ping()
+    assert messages.decode_question(payload).message == Ping()
 
 
 @pytest.mark.parametrize("kind", ["Ping", "pong", 1, None, ["ping"]])
@@ -306,7 +306,7 @@ def test_a_body_of_valid_utf8_travels_as_text_and_any_other_as_base64() -> None:
 @settings(deadline=None)
 @given(CALLS)
 def test_a_call_that_was_written_is_read_back_as_it_was(call: Call) -> None:
-    assert messages.decode_request(messages.encode_call(call)) == call
+    assert messages.decode_question(messages.encode_call(call)).message == call
 
 
 @settings(deadline=None)
@@ -316,7 +316,7 @@ def test_a_call_that_was_written_is_read_back_as_it_was(call: Call) -> None:
 @example(b"\xef\xbb\xbf{}")
 def test_any_bytes_are_a_call_a_ping_or_a_message_error(payload: bytes) -> None:
     try:
-        request = messages.decode_request(payload)
+        request = messages.decode_question(payload).message
     except MessageError:
         return
     assert isinstance(request, Call | Ping)
@@ -330,7 +330,7 @@ def test_any_bytes_are_a_call_a_ping_or_a_message_error(payload: bytes) -> None:
 )
 def test_any_json_under_the_known_names_is_a_call_a_ping_or_a_message_error(fields: dict[str, Any]) -> None:
     try:
-        request = messages.decode_request(json.dumps({**LEAST, **fields}).encode())
+        request = messages.decode_question(json.dumps({**LEAST, **fields}).encode()).message
     except MessageError:
         return
     if isinstance(request, Call):

@@ -110,16 +110,16 @@ def test_params_as_deep_as_allowed_are_read() -> None:
 
 
 def test_a_frame_with_an_operation_is_a_query_and_one_without_is_a_call() -> None:
-    assert isinstance(messages.decode_request(json.dumps(LEAST).encode()), Query)
-    assert isinstance(messages.decode_request(b'{"url":"u","method":"m"}'), Call)
+    assert isinstance(messages.decode_question(json.dumps(LEAST).encode()).message, Query)
+    assert isinstance(messages.decode_question(b'{"url":"u","method":"m"}').message, Call)
     with pytest.raises(MessageError, match="'url': unknown field"):
-        messages.decode_request(json.dumps({**LEAST, "url": "u"}).encode())
+        messages.decode_question(json.dumps({**LEAST, "url": "u"}).encode())
 
 
 @settings(deadline=None)
 @given(QUERIES)
 def test_a_query_that_was_written_is_read_back_as_it_was(query: Query) -> None:
-    assert messages.decode_request(queries.encode(query)) == query
+    assert messages.decode_question(queries.encode(query)).message == query
 
 
 @settings(deadline=None)

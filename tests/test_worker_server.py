@@ -18,8 +18,9 @@ from enclave_worker.log import Log
 from enclave_worker.server import FrameServer
 from tests.corpora import predecessor_vectors
 from tests.enclave_kit import enclave, in_threads
-from wire import frames, sockets
+from wire import frames, hops, sockets
 from wire.addresses import Address, LoopbackAddress, UnixAddress
+from wire.hops import Hop
 
 
 @contextmanager
@@ -51,8 +52,8 @@ def unix(tmp_path: Path) -> UnixAddress:
     return UnixAddress(path=str(tmp_path / "worker.sock"))
 
 
-def shout(payload: bytes) -> bytes:
-    return payload.upper()
+def shout(payload: bytes) -> tuple[bytes]:
+    return (payload.upper(),)
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
@@ -123,10 +124,10 @@ def _eventually_answers(where: Any) -> bool:
 
 
 def test_a_bug_in_a_handler_costs_its_connection_only(tmp_path: Path) -> None:
-    def answer(payload: bytes) -> bytes:
+    def answer(payload: bytes) -> tuple[bytes]:
         if payload == b"bug":
             raise ZeroDivisionError
-        return payload
+        return (payload,)
 
     with serving(answer, unix(tmp_path)) as (server, where):
         with connect(where) as sock:
@@ -141,10 +142,10 @@ def test_a_bug_in_a_handler_costs_its_connection_only(tmp_path: Path) -> None:
 def test_stopping_finishes_calls_under_way_and_closes_idle_connections(tmp_path: Path) -> None:
     entered = threading.Event()
 
-    def slow(payload: bytes) -> bytes:
+    def slow(payload: bytes) -> tuple[bytes]:
         entered.set()
         time.sleep(0.3)
-        return payload
+        return (payload,)
 
     with serving(slow, unix(tmp_path)) as (server, where), connect(where) as idle, connect(where) as busy:
         busy.sendall(frames.encode(b"begun"))
@@ -207,7 +208,7 @@ LOOP = [v for v in predecessor_vectors("enclave_loop") if v["name"].removeprefix
 @pytest.mark.parametrize("vector", [v for v in LOOP if v["name"].startswith("head: ")], ids=lambda v: v["name"])
 def test_the_predecessors_loop(vector: dict, tmp_path: Path) -> None:  # type: ignore[type-arg]
     name = vector["name"].removeprefix("head: ")
-    with enclave() as running, serving(running.worker.answer, unix(tmp_path)) as (_, where), connect(where) as sock:
+    with enclave() as running, serving(running.worker.payloads, unix(tmp_path)) as (_, where), connect(where) as sock:
         sock.sendall(bytes.fromhex(vector["input"]["inboundHex"]))
         sock.shutdown(socket.SHUT_WR)
         data = b"".join(iter(lambda: sock.recv(65536), b""))
@@ -231,3 +232,13 @@ def test_every_deviation_names_a_vector_that_exists() -> None:
     assert set(DEVIATIONS) | set(ELSEWHERE) <= {
         v["name"].removeprefix("head: ") for v in predecessor_vectors("enclave_loop")
     }
+
+
+def test_who_wants_a_report_gets_it_in_a_frame_before_the_reply(tmp_path: Path) -> None:
+    with enclave() as running, serving(running.worker.payloads, unix(tmp_path)) as (_, where), connect(where) as sock:
+        sock.sendall(frames.encode(hops.attach(b'{"type":"ping"}', Hop(report=True))))
+        decoder, deadline = frames.Decoder(), time.monotonic() + 5
+        report, pong = (sockets.receive_frame(sock, decoder, deadline=deadline) or b"" for _ in range(2))
+    told = hops.read_report(report)
+    assert told is not None
+    assert (told.success, told.status, told.boot) == (True, 200, json.loads(pong)["boot"])

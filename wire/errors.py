@@ -31,6 +31,10 @@ class TruncatedFrame(FrameError):
     """The peer closed the connection in the middle of a frame."""
 
 
+class ReportMalformed(FrameError):
+    """A frame begins as a worker's report, and is none."""
+
+
 class MessageError(WireError):
     """A frame's payload is not a message. `field` names the culprit, or is empty when no field is to blame."""
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wire import fields as read
-from wire import jsontext, queries, sealed
+from wire import hops, jsontext, queries, sealed
 from wire.errors import MessageError
+from wire.hops import Hop
 from wire.queries import Query
 from wire.sealed import SealedCall
 
@@ -51,13 +52,27 @@ PING = b'{"type":"ping"}'
 Message = Call | Query | Ping | IdentityQuestion | SealedCall
 
 
-def decode_request(payload: bytes) -> Message:
-    """Read a frame's payload. Any object whose `type` is `ping` is a ping, as in the predecessor.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A frame to a worker: the message, and what the parent says of the way."""
+
+    message: Message
+    hop: Hop
+
+
+def decode_question(payload: bytes) -> Question:
+    """Read a frame's payload.
 
     Raises:
         MessageError: it is no message; `field` names the culprit.
     """
     fields = jsontext.parse_object(payload)
+    hop = hops.take(fields)
+    return Question(_read_message(fields), hop)
+
+
+def _read_message(fields: dict[str, Any]) -> Message:
+    """Any object whose `type` is `ping` is a ping, as in the predecessor."""
     match fields.get("type"):
         case "ping":
             return Ping()
@@ -88,7 +103,7 @@ def decode_call(payload: bytes) -> Call:
 
 
 def encode_call(call: Call) -> bytes:
-    """Return the payload that `decode_request` reads back as `call`. Fields that say nothing are left out."""
+    """Return the payload that `decode_question` reads back as `call`. Fields that say nothing are left out."""
     fields: dict[str, Any] = {"id": call.id, "url": call.url, "method": call.method}
     fields["headers"] = dict(call.headers)
     if call.body is not None:
@@ -105,7 +120,7 @@ def encode_call(call: Call) -> bytes:
 
 
 def encode_identity_question(question: IdentityQuestion) -> bytes:
-    """Return the payload that `decode_request` reads back as `question`."""
+    """Return the payload that `decode_question` reads back as `question`."""
     fields: dict[str, Any] = {"type": "identity"}
     if question.challenge is not None:
         fields["challenge"] = base64.b64encode(question.challenge).decode()

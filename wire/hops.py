@@ -1,0 +1,109 @@
+"""What travels beside a question and its reply on the hop between parent and worker: for operators, attested by nobody.
+
+A parent that wants to know how it went adds a field to the question: `"hop": {"report": true}`. The worker then answers
+with two frames, a report and the reply, so that the parent can leave the reply unread. No caller can set the field, and
+a worker that does not know it (the predecessor's) answers with the reply alone.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wire import fields as read
+from wire import jsontext
+from wire.errors import MessageError, ReportMalformed
+
+FIELD = "hop"
+_REPORT_BEGINS = b'{"type":"report",'
+_TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """What a parent adds to a question. `trace` is a W3C `traceparent`."""
+
+    report: bool = False
+    trace: str | None = None
+
+
+NO_HOP = Hop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How an answer came about, as the worker says. `boot` is the worker's, 32 hex digits; timings in microseconds.
+
+    Of a sealed reply `success` and `status` say only that there is one.
+    """
+
+    success: bool
+    status: int
+    boot: str
+    timings_us: Mapping[str, int] = field(default_factory=dict)
+
+
+def attach(payload: bytes, hop: Hop) -> bytes:
+    """Return the payload of a question, a JSON object with at least one member, with `hop` added."""
+    said: dict[str, Any] = {"report": hop.report}
+    if hop.trace is not None:
+        said["trace"] = hop.trace
+    return payload[:-1] + b',"%b":%b}' % (FIELD.encode(), jsontext.dump(said))
+
+
+def take(question: dict[str, Any]) -> Hop:
+    """Remove the hop from a question's object and return it.
+
+    Raises:
+        MessageError: it is none.
+    """
+    given = question.pop(FIELD, None)
+    if given is None:
+        return NO_HOP
+    if not isinstance(given, dict) or not isinstance(given.get("report"), bool):
+        raise MessageError(FIELD, "must be an object that says whether a report is wanted")
+    read.only(given, frozenset({"report", "trace"}))
+    trace = given.get("trace")
+    if trace is not None and not _TRACE.fullmatch(jsontext.text(FIELD, trace)):
+        raise MessageError(FIELD, "trace is no traceparent")
+    return Hop(report=given["report"], trace=trace)
+
+
+def encode_report(report: Report) -> bytes:
+    """Return the payload that `read_report` reads back as `report`."""
+    return jsontext.dump(
+        {
+            "type": "report",
+            "success": report.success,
+            "status": report.status,
+            "boot": report.boot,
+            "timingsUs": dict(report.timings_us),
+        }
+    )
+
+
+def read_report(payload: bytes) -> Report | None:
+    """Return the report that a payload is, or None when it is something else: the reply.
+
+    Raises:
+        ReportMalformed: it begins as a report, and is none.
+    """
+    if not payload.startswith(_REPORT_BEGINS):
+        return None
+    try:
+        said = json.loads(payload)
+        return Report(
+            success=said["success"] is True,
+            status=int(said["status"]),
+            boot=_boot(said["boot"]),
+            timings_us={str(name): int(value) for name, value in said["timingsUs"].items()},
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+        raise ReportMalformed("the enclave's report cannot be read") from exc
+
+
+def _boot(value: str) -> str:
+    if len(bytes.fromhex(value)) != 16:
+        raise ValueError("a boot has 16 bytes")
+    return value
