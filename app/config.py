@@ -1,5 +1,6 @@
 """What an operator may set. Read from the environment once, at the edge; inward it is one frozen value."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from policy import manifest
 from policy.manifest import Manifest
 from wire.addresses import Address, VsockAddress
 
+TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVICES = Path(__file__).parent.parent / "services"
 MAX_REQUEST_BYTES = 10 * 1024 * 1024  # the predecessor's limit for a request's JSON, inclusive
 
@@ -24,13 +26,16 @@ class Config:
 
     `manifests` are the services that have an enclave here; `addresses` overrides where one listens, by service name
     (otherwise AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one enclave from
-    one process; `timeout_ms` is used when a caller names none.
+    one process; `timeout_ms` is used when a caller names none. `build` is shown among the metrics; with `tracing` spans
+    are sent, as OpenTelemetry's own variables say.
     """
 
     manifests: tuple[Manifest, ...]
     addresses: Mapping[str, Address] = field(default_factory=dict)
     connections: int = 64
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
+    build: str = "unknown"
+    tracing: bool = False
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -45,7 +50,8 @@ class Config:
 
 
 def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -> Config:
-    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`.
+    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
+    `BUILD`; and whether OpenTelemetry's variables ask for traces.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CID, STRIPE_PAYMENT_CID.
@@ -67,6 +73,8 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         addresses=addresses,
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
+        build=_build(environ.get("BUILD", "unknown")),
+        tracing=_wants_traces(environ),
     )
 
 
@@ -76,6 +84,19 @@ def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:
     if missing:
         raise ConfigError(f"SERVICES: there is no service {sorted(missing)[0]!r}")
     return tuple(service for service in known if not wanted or service.name in wanted)
+
+
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._+-]{1,64}", text):
+        raise ConfigError("BUILD: expected 1 to 64 letters, digits and . _ + -")
+    return text
+
+
+def _wants_traces(environ: Mapping[str, str]) -> bool:
+    """OpenTelemetry environment variable specification: an endpoint is named, and nothing switches traces off."""
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    off = off or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return not off and any(environ.get(name) for name in TRACE_ENDPOINTS)
 
 
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:

@@ -8,7 +8,11 @@ from flask import Flask, Response, g
 from app import errors, fetch, health, identity, query, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
+from app.metrics import exposition, files
+from app.metrics.meters import Meters
 from app.router import Router
+from app.tracing import choice
+from app.watch import Watch
 
 
 def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
@@ -25,15 +29,24 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
+    meters = Meters(
+        [service.name for service in settings.manifests],
+        build=settings.build,
+        log=chosen_log,
+        folder=os.environ.get(files.VARIABLE, ""),
+    )
     app.before_request(_name_request)
+    Watch(meters, choice.tracer(settings, chosen_log)).install(app)
     app.after_request(_label_response)
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
+    app.extensions["numbers"] = meters.numbers  # for gunicorn_conf
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router))
     app.register_blueprint(identity.blueprint(router))
+    app.register_blueprint(exposition.blueprint(meters))
     return app
 
 

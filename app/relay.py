@@ -10,6 +10,7 @@ from app.errors import ApiError
 from app.log import Log
 from app.pool import Carried, PoolFull
 from app.router import Enclave
+from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
 
@@ -26,8 +27,11 @@ def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, t
         ApiError: 502, 503 or 504.
     """
     began = time.monotonic()
-    carried = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
+    passage: Passage = g.passage
+    trace = passage.asks(enclave.service.name)
+    carried = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000, trace=trace)
     report = carried.report or summarise(carried.reply)
+    passage.heard(enclave.cid, report)
     log.event(
         event,
         requestId=g.request_id,
@@ -35,18 +39,21 @@ def deliver(enclave: Enclave, question: Callable[[int], bytes], *, event: str, t
         success=report.success,
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
+        **({} if trace is None else {"traceId": trace[3:35]}),
     )
     return Response(carried.reply, mimetype="application/json")
 
 
-def call(enclave: Enclave, question: bytes, *, deadline: float) -> Carried:
+def call(enclave: Enclave, question: bytes, *, deadline: float, trace: str | None = None) -> Carried:
     """Return what the enclave answers to a question. `deadline` is an instant on `time.monotonic()`.
+
+    `trace` is a W3C `traceparent`.
 
     Raises:
         ApiError: 502, 503 or 504.
     """
     try:
-        return enclave.pool.ask(question, deadline=deadline)
+        return enclave.pool.ask(question, deadline=deadline, trace=trace)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:

@@ -42,11 +42,12 @@ ROOMS = {
     ),
     "app": room(
         ours="wire policy",
-        third_party="flask werkzeug gunicorn",
+        third_party="flask werkzeug gunicorn prometheus_client",
         by_file={
             "doctor.py": "subprocess",
             "gunicorn_worker.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
+            "tracing/spans.py": "opentelemetry",
         },
     ),
     "tytle_verifier": room(

@@ -36,7 +36,7 @@ def forget(pid: int) -> None:
     """Take the gauges of a process that has ended out of the sums. Its counts stay: a counter never goes back."""
     from prometheus_client import multiprocess  # noqa: PLC0415  see above: not before the variable is set
 
-    multiprocess.mark_process_dead(pid)
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _remove(folder: str, owner: int) -> None:

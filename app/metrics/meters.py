@@ -1,7 +1,7 @@
 """The parent's metrics themselves: names, buckets, and the series that a request adds to.
 
-A series is looked up once and kept, since prometheus_client's own look-up costs as much as counting. Which library class
-holds a number, one process's memory or a file shared by gunicorn's, the library decides when it is imported: `files`.
+A series is looked up once and kept, since the library's own look-up costs as much as counting. Whether a number lies in
+this process's memory or in a file shared with gunicorn's others, the library decides when it is imported: `files`.
 """
 
 import platform
@@ -20,6 +20,7 @@ NO_SERVICE = "none"  # the request did not get as far as an enclave
 OTHER_ROUTE = "other"  # there is no such route
 QUESTIONS = ("fetch", "query", "sealed")  # the routes that ask an enclave
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+TOTAL = "total"
 PHASES = {
     "queue": "queue",
     "connect": "connect",
@@ -27,7 +28,7 @@ PHASES = {
     "firstByte": "first_byte",
     "body": "body",
     "attest": "attest",
-    "total": "total",
+    TOTAL: "total",
 }  # an enclave's name for a phase -> ours
 
 

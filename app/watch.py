@@ -1,0 +1,111 @@
+"""Watches every request from its head to its answer: for the metrics, and for a trace where there is one.
+
+The other modules say two things, through `flask.g.passage`: that an enclave is asked now, and what it reported.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flask import Flask, Response, g, request
+
+from app.metrics import outcomes
+from app.metrics.latest import Latest
+from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, Meters
+from app.metrics.numbers import Labels
+from app.tracing.traces import Trace, Tracer
+from wire.hops import Report
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request on its way. `report` is what the enclave said of its answer, once there is one."""
+
+    watch: "Watch"
+    route: str
+    trace: Trace
+    began_ns: int = field(default_factory=time.monotonic_ns)
+    service: str = NO_SERVICE
+    report: Report | None = None
+
+    def asks(self, service: str) -> str | None:
+        """Note that an enclave of `service` is asked now. Returns the `traceparent` that goes with the question."""
+        self.service = service
+        self.watch.change_in_flight(service, 1)
+        return self.trace.asks(service)
+
+    def heard(self, cid: int, report: Report) -> None:
+        """Note that the enclave with this CID has answered, and what it reported."""
+        self.trace.heard()
+        self.report = report
+        self.watch.note_load((self.service, str(cid)), report)
+
+
+class Watch:
+    """Begins and ends passages."""
+
+    def __init__(self, meters: Meters, tracer: Tracer) -> None:
+        self._meters = meters
+        self._tracer = tracer
+        self._lock = threading.Lock()
+        self._in_flight: dict[str, int] = {}
+        self._nsm_queue = Latest()
+        self._fetches = Latest()
+        numbers = meters.numbers
+        numbers.gauge(
+            "tytle_calls_in_flight", "Requests that wait for an enclave's answer.", ("service",), self._read_in_flight
+        )
+        numbers.gauge(
+            "tytle_nsm_queue",
+            "Answers that wait for an enclave's NSM, as its newest report says.",
+            ("service", "enclave"),
+            self._nsm_queue.read,
+            newest=True,
+        )
+        numbers.gauge(
+            "tytle_enclave_fetches",
+            "Fetches and queries under way in an enclave, as its newest report says.",
+            ("service", "enclave"),
+            self._fetches.read,
+            newest=True,
+        )
+
+    def install(self, app: Flask) -> None:
+        """Watch every request of `app`, from here on in the order of what is done before a request."""
+        app.before_request(self._begin)
+        app.after_request(self._end)
+
+    def change_in_flight(self, service: str, by: int) -> None:
+        """Count a question that is put, or answered."""
+        with self._lock:
+            self._in_flight[service] = self._in_flight.get(service, 0) + by
+
+    def note_load(self, enclave: Labels, report: Report) -> None:
+        """Keep what an enclave says of its queues; `enclave` is service and CID."""
+        self._nsm_queue.note(enclave, report.nsm_queue)
+        self._fetches.note(enclave, report.fetches)
+
+    def _begin(self) -> None:
+        route = (request.endpoint or OTHER_ROUTE).partition(".")[0]
+        g.passage = Passage(self, route, self._tracer.begin(route, request.headers.get("traceparent")))
+
+    def _end(self, response: Response) -> Response:
+        passage: Passage = g.passage
+        service, report, status = passage.service, passage.report, response.status_code
+        if service != NO_SERVICE:
+            self.change_in_flight(service, -1)
+        if report is not None and status == 200:
+            outcome = outcomes.of_reply(success=report.success, status=report.status)
+        else:
+            outcome = outcomes.of_http(status)
+        seconds = (time.monotonic_ns() - passage.began_ns) / 1e9
+        self._meters.answered(service=service, route=passage.route, outcome=outcome, seconds=seconds)
+        if report is not None:
+            self._meters.phases(service, report.timings_us)
+        passage.trace.end(outcome, status, report)
+        return response
+
+    def _read_in_flight(self) -> Iterable[tuple[Labels, float]]:
+        with self._lock:
+            return [((service,), number) for service, number in self._in_flight.items()]
