@@ -4,10 +4,12 @@
 authentication in front of it, the parent listens on loopback only.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
-
-from app.metrics import files
 
 bind = os.environ.get("BIND", "127.0.0.1:5001")
 worker_class = "app.gunicorn_worker.Worker"
@@ -21,13 +23,32 @@ limit_request_fields = 64
 accesslog = None  # request lines hold paths; the application's own log says what may be said
 control_socket_disable = True  # by default anyone with this user id may steer the server through a socket in $HOME
 
-files.prepare(os.environ)  # before any process imports prometheus_client
+NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
+MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
+
+
+def _make_folder() -> None:
+    """Make the folder where the processes keep their numbers, gone with the master; an operator's stays.
+
+    prometheus_client looks for it once, when it is imported: so this file imports nothing of the application's.
+    """
+    if os.environ.get(NUMBERS):
+        return  # also when the settings are read again
+    folder = tempfile.mkdtemp(prefix="tytle-metrics-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+    os.environ[NUMBERS] = folder
+    master = os.getpid()  # its forks end as it does, and must not clear it away
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == master else None)
+
+
+_make_folder()
 
 
 def on_starting(server: Any) -> None:
     """In the master, before the first worker: forget the counts of a parent before this one."""
     if not server.master_pid:  # otherwise that one still serves, and this one takes over (USR2)
-        files.empty(os.environ)
+        from app.metrics import files  # noqa: PLC0415  see _make_folder
+
+        files.empty(Path(os.environ[NUMBERS]))
 
 
 def post_worker_init(worker: Any) -> None:
@@ -44,7 +65,9 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     """In the master, when a worker has ended, however it did: its gauges no longer count."""
-    files.forget(worker.pid)
+    from app.metrics import files  # noqa: PLC0415  see _make_folder
+
+    files.forget(Path(os.environ[NUMBERS]), worker.pid)
 
 
 def _numbers(worker: Any) -> list[Any]:

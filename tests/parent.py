@@ -86,9 +86,9 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py and one worker, on a free loopback port."""
+    """A gunicorn process with app/gunicorn_conf.py and `workers` processes, on a free loopback port."""
 
-    def __init__(self, enclave: Path, log: Path) -> None:
+    def __init__(self, enclave: Path, log: Path, *, workers: int = 1, **environ: str) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
             self.port: int = listener.getsockname()[1]
@@ -103,7 +103,7 @@ class Gunicorn:
                     f"tests.parent:create('{enclave}')",
                 ],
                 cwd=CHECKOUT,
-                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": "1"},
+                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers), **environ},
                 pass_fds=[descriptor],
                 stdout=output,
                 stderr=subprocess.STDOUT,
