@@ -3,8 +3,8 @@
 The other modules say two things, through `flask.g.passage`: that an enclave is asked now, and what it reported.
 """
 
-import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -32,7 +32,7 @@ class Passage:
     def asks(self, service: str) -> str | None:
         """Note that an enclave of `service` is asked now. Returns the `traceparent` that goes with the question."""
         self.service = service
-        self.watch.change_in_flight(service, 1)
+        self.watch.in_flight[service].append(None)
         return self.trace.asks(service)
 
     def heard(self, cid: int, report: Report) -> None:
@@ -48,8 +48,9 @@ class Watch:
     def __init__(self, meters: Meters, tracer: Tracer) -> None:
         self._meters = meters
         self._tracer = tracer
-        self._lock = threading.Lock()
-        self._in_flight: dict[str, int] = {}
+        self.in_flight: dict[str, deque[None]] = {
+            service: deque() for service in meters.services
+        }  # see _read_in_flight
         self._nsm_queue = Latest()
         self._fetches = Latest()
         numbers = meters.numbers
@@ -76,25 +77,21 @@ class Watch:
         app.before_request(self._begin)
         app.after_request(self._end)
 
-    def change_in_flight(self, service: str, by: int) -> None:
-        """Count a question that is put, or answered."""
-        with self._lock:
-            self._in_flight[service] = self._in_flight.get(service, 0) + by
-
     def note_load(self, enclave: Labels, report: Report) -> None:
         """Keep what an enclave says of its queues; `enclave` is service and CID."""
         self._nsm_queue.note(enclave, report.nsm_queue)
         self._fetches.note(enclave, report.fetches)
 
     def _begin(self) -> None:
-        route = (request.endpoint or OTHER_ROUTE).partition(".")[0]
-        g.passage = Passage(self, route, self._tracer.begin(route, request.headers.get("traceparent")))
+        here = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what it is for
+        route = (here.endpoint or OTHER_ROUTE).partition(".")[0]
+        g.passage = Passage(self, route, self._tracer.begin(route, here.environ.get("HTTP_TRACEPARENT")))
 
     def _end(self, response: Response) -> Response:
         passage: Passage = g.passage
         service, report, status = passage.service, passage.report, response.status_code
         if service != NO_SERVICE:
-            self.change_in_flight(service, -1)
+            self.in_flight[service].pop()
         if report is not None and status == 200:
             outcome = outcomes.of_reply(success=report.success, status=report.status)
         else:
@@ -107,5 +104,5 @@ class Watch:
         return response
 
     def _read_in_flight(self) -> Iterable[tuple[Labels, float]]:
-        with self._lock:
-            return [((service,), number) for service, number in self._in_flight.items()]
+        """Each question is an entry while it is answered: a deque grows and shrinks without a lock."""
+        return [((service,), len(questions)) for service, questions in self.in_flight.items()]

@@ -45,6 +45,7 @@ class Meters:
     """
 
     def __init__(self, services: Iterable[str], *, build: str, log: Log, folder: str = "") -> None:
+        self.services = tuple(services)
         self._folder = folder
         self._registry = registry = CollectorRegistry()
         self.numbers = Numbers(registry, log)
@@ -70,7 +71,7 @@ class Meters:
         )
         self._phases = {
             service: {told: phases.labels(service, shown).observe for told, shown in PHASES.items()}
-            for service in services
+            for service in self.services
         }
         self._series: dict[tuple[str, str, str], _Series] = {}
         for service in self._phases:
