@@ -73,7 +73,7 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         addresses=addresses,
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
-        build=_build(environ.get("BUILD", "unknown")),
+        build=_build(environ.get("BUILD") or "unknown"),
         tracing=_wants_traces(environ),
     )
 

@@ -36,10 +36,12 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
         folder=os.environ.get(files.VARIABLE, ""),
     )
     app.before_request(_name_request)
-    Watch(meters, choice.tracer(settings, chosen_log)).install(app)
+    tracer = choice.tracer(settings, chosen_log)
+    Watch(meters, tracer).install(app)
     app.after_request(_label_response)
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     app.extensions["numbers"] = meters.numbers  # for gunicorn_conf
+    app.extensions["tracer"] = tracer
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))

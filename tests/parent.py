@@ -73,11 +73,13 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
         yield app
     finally:
         app.extensions["router"].close()
+        app.extensions["tracer"].close()
 
 
 def create(path: str) -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}))
+    tracing = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
+    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, tracing=tracing))
 
 
 def json_of(response: TestResponse) -> Any:

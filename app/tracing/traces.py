@@ -30,6 +30,9 @@ class Tracer(Protocol):
     def begin(self, route: str, traceparent: str | None) -> Trace:
         """Begin the trace of a request to a route, under the caller's trace if it named one."""
 
+    def close(self) -> None:
+        """Send what is not sent yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
@@ -63,3 +66,6 @@ class NoTracer:
         """See `Tracer`."""
         named = traceparent is not None and hops.TRACEPARENT.fullmatch(traceparent)
         return PassedOn(traceparent) if named else NO_TRACE
+
+    def close(self) -> None:
+        """See `Tracer`."""
