@@ -10,7 +10,7 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone web page fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
 run: $(VENV)/ready
@@ -37,6 +37,10 @@ verifier-alone: $(VENV)/ready
 web: $(VENV)/ready
 	command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/install chromium chromium-driver
 	$(BIN)/pytest tests/web
+
+promtool: $(VENV)/ready
+	.ci/promtool
+	$(BIN)/pytest tests/promtool
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
@@ -106,6 +110,7 @@ help:
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"

@@ -173,8 +173,8 @@ def test_the_enclaves_queues_are_those_of_its_newest_report(tmp_path: Path) -> N
 def test_a_series_is_there_before_its_first_request(served: FlaskClient) -> None:
     seen = shown(served)
     for route in ("fetch", "query", "sealed"):
-        assert seen.value("tytle_requests_total", service="vies", route=route, outcome="success") == 0
-        assert seen.value("tytle_requests_total", service="vies", route=route, outcome="upstream_failure") == 0
+        for outcome in outcomes.OF_A_SERVICE:
+            assert seen.value("tytle_requests_total", service="vies", route=route, outcome=outcome) == 0
 
 
 # --- what no label may hold

@@ -76,7 +76,7 @@ class Meters:
         self._series: dict[tuple[str, str, str], _Series] = {}
         for service in self._phases:
             for route in QUESTIONS:
-                for outcome in (outcomes.SUCCESS, outcomes.UPSTREAM_FAILURE):
+                for outcome in outcomes.OF_A_SERVICE:
                     self._make(service, route, outcome)  # a rate needs the zero that it rises from
         about = Gauge(
             "tytle_build_info",
