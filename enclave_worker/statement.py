@@ -146,4 +146,4 @@ def _digest(body: bytes) -> dict[str, Any]:
 
 
 def _name(name: bytes) -> str:
-    return name.decode("ascii")  # h11 has checked that it is a token
+    return name.decode("ascii")  # `upstream.head` takes tokens only

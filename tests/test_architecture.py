@@ -30,7 +30,7 @@ ROOMS = {
     "policy": room(),
     "enclave_worker": room(
         ours="wire policy nsm",
-        third_party="cbor2 h11 certifi cryptography",
+        third_party="cbor2 certifi cryptography",
         by_file={
             "__main__.py": "socket",
             "server.py": "socket socketserver",

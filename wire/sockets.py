@@ -1,10 +1,15 @@
 """The one file of this room that touches sockets: connect, listen, send and receive, each against a deadline.
 
 Deadlines are instants on `time.monotonic()`, in seconds. Every function raises this room's errors only.
+
+A socket is left blocking. The kernel ends a wait for bytes (SO_RCVTIMEO), and nobody waits before a send that can go at
+once: Python's own timeouts cost two more system calls for each, and every one is a chance to lose the interpreter.
+TLS sockets do not block, since the kernel cannot say when a whole record will be there: for them there is `Waiter`.
 """
 
 import select
 import socket
+import struct
 import time
 
 from wire.addresses import Address, LoopbackAddress, UnixAddress, VsockAddress
@@ -13,7 +18,8 @@ from wire.frames import Decoder
 
 MAX_SEND_BYTES = 31 * 1024  # larger vsock writes were seen corrupted on some hypervisor kernels
 RECEIVE_BYTES = 64 * 1024
-MIN_TIMEOUT_SECONDS = 0.001  # settimeout(0) would mean non-blocking, not "no time left"
+MIN_TIMEOUT_SECONDS = 0.001  # zero would mean non-blocking or without end, not "no time left"
+_TIMEVAL = struct.Struct("ll")
 
 
 def connect(address: Address, *, deadline: float) -> socket.socket:
@@ -28,6 +34,7 @@ def connect(address: Address, *, deadline: float) -> socket.socket:
         sock = _new_socket(address)
         sock.settimeout(_left(deadline))
         sock.connect(_socket_address(address))
+        sock.settimeout(None)
     except OSError as exc:
         _close(sock)
         if _is_our_timeout(exc):
@@ -66,14 +73,15 @@ def send(sock: socket.socket, data: bytes, *, deadline: float) -> None:
     """
     view = memoryview(data)
     while view:
+        _left(deadline)
         try:
-            sock.settimeout(_left(deadline))
-            sent = sock.send(view[:MAX_SEND_BYTES])
+            sent = sock.send(view[:MAX_SEND_BYTES], socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            _until_writable(sock, deadline)
         except OSError as exc:
-            if _is_our_timeout(exc):
-                raise DeadlinePassed("send timed out") from exc
             raise PeerLost(f"send failed: {exc.strerror or exc}", delivered=False) from exc
-        view = view[sent:]
+        else:
+            view = view[sent:]
 
 
 def receive_frame(sock: socket.socket, decoder: Decoder, *, deadline: float) -> bytes | None:
@@ -100,13 +108,39 @@ def receive(sock: socket.socket, *, deadline: float) -> bytes:
         PeerLost: the connection broke.
         DeadlinePassed: nothing came in time.
     """
-    try:
-        sock.settimeout(_left(deadline))
-        return sock.recv(RECEIVE_BYTES)
-    except OSError as exc:
-        if _is_our_timeout(exc):
-            raise DeadlinePassed("receive timed out") from exc
-        raise PeerLost(f"receive failed: {exc.strerror or exc}", delivered=True) from exc
+    _limit_receive(sock, deadline)
+    while True:
+        try:
+            return sock.recv(RECEIVE_BYTES)
+        except BlockingIOError as exc:
+            if time.monotonic() >= deadline:
+                raise DeadlinePassed("receive timed out") from exc
+            _limit_receive(sock, deadline)  # the kernel counts in ticks, and may be one early
+        except OSError as exc:
+            raise PeerLost(f"receive failed: {exc.strerror or exc}", delivered=True) from exc
+
+
+class Waiter:
+    """Waits for a socket that does not block, such as a TLS one. For one thread at a time, while the socket is open."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN | select.POLLRDHUP)
+
+    def until_readable(self, deadline: float) -> None:
+        """Return when bytes or an end have come. Raises: DeadlinePassed."""
+        if not self._readable.poll(_left(deadline) * 1000):
+            raise DeadlinePassed("receive timed out")
+
+    def until_writable(self, deadline: float) -> None:
+        """Return when bytes can go, or the connection has broken. Raises: DeadlinePassed."""
+        _until_writable(self._sock, deadline)
+
+    def is_quiet(self) -> bool:
+        """Whether the idle connection is still good: no end of stream, no error and no unasked byte is waiting."""
+        return not self._readable.poll(0)
 
 
 def is_quiet(sock: socket.socket) -> bool:
@@ -124,6 +158,23 @@ def _left(deadline: float) -> float:
     if left <= 0:
         raise DeadlinePassed("no time left")
     return max(left, MIN_TIMEOUT_SECONDS)
+
+
+def _limit_receive(sock: socket.socket, deadline: float) -> None:
+    """Make the next receive end at the deadline, about."""
+    left = _left(deadline)
+    if sock.gettimeout() is not None:
+        sock.settimeout(None)
+    seconds = int(left)
+    value = _TIMEVAL.pack(seconds, int((left - seconds) * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+
+
+def _until_writable(sock: socket.socket, deadline: float) -> None:
+    poller = select.poll()
+    poller.register(sock, select.POLLOUT)
+    if not poller.poll(_left(deadline) * 1000):
+        raise DeadlinePassed("send timed out")
 
 
 def _is_our_timeout(error: OSError) -> bool:

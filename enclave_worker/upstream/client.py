@@ -10,9 +10,10 @@ import time
 
 from enclave_worker.upstream.connection import Connection, Dial, open_connection
 from enclave_worker.upstream.exchange import Answer, Failure, UpstreamError
-from enclave_worker.upstream.http1 import ResponseReader
 from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
-from enclave_worker.upstream.pool import Pool
+from enclave_worker.upstream.pool import Key, Pool
+from enclave_worker.upstream.request import serialise
+from enclave_worker.upstream.response import ResponseReader
 from policy.rules import Allowed
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,32 +30,40 @@ class Client:
 
     def fetch(self, allowed: Allowed, *, deadline: float) -> Answer | Failure:
         """Send one allowed request and return what came of it. `deadline` is an instant on `time.monotonic()`."""
+        request = serialise(allowed)
         key = self._pool.key(allowed)
         connection = self._pool.take(key)
+        attempts = 1
         if connection is not None:
-            reader = ResponseReader(allowed)
-            outcome = self._exchange(connection, reader, key, deadline, attempts=1)
+            reader = _reader(allowed)
+            outcome = self._exchange(connection, request, reader, key, deadline, attempts)
             lost = isinstance(outcome, Failure) and outcome.kind == "truncated" and not reader.begun
             if not (lost and allowed.method in REPEATABLE_METHODS):
                 return outcome
-        attempts = 1 if connection is None else 2
+            attempts = 2
         try:
             connection = open_connection(
                 allowed.upstream, dial=self._dial, context=self._tls, phases=self._phases, deadline=deadline
             )
         except UpstreamError as exc:
             return Failure(kind=exc.kind, detail=exc.detail, transport=None, attempts=attempts)
-        return self._exchange(connection, ResponseReader(allowed), key, deadline, attempts=attempts)
+        return self._exchange(connection, request, _reader(allowed), key, deadline, attempts)
 
     def close(self) -> None:
         """Close the idle connections. Calls under way keep theirs."""
         self._pool.close()
 
     def _exchange(
-        self, connection: Connection, reader: ResponseReader, key: tuple[str, bytes], deadline: float, *, attempts: int
+        self,
+        connection: Connection,
+        request: bytes,
+        reader: ResponseReader,
+        key: Key,
+        deadline: float,
+        attempts: int,
     ) -> Answer | Failure:
         try:
-            self._converse(connection, reader, deadline)
+            self._converse(connection, request, reader, deadline)
         except UpstreamError as exc:
             connection.close()
             return Failure(kind=exc.kind, detail=exc.detail, transport=connection.transport, attempts=attempts)
@@ -71,8 +80,8 @@ class Client:
             attempts=attempts,
         )
 
-    def _converse(self, connection: Connection, reader: ResponseReader, deadline: float) -> None:
-        connection.send(reader.request_bytes, deadline=deadline)
+    def _converse(self, connection: Connection, request: bytes, reader: ResponseReader, deadline: float) -> None:
+        connection.send(request, deadline=deadline)
         first_byte = min(deadline, time.monotonic() + self._phases.first_byte)
         while not reader.complete:
             data = connection.receive(deadline=deadline if reader.begun else first_byte)
@@ -80,3 +89,7 @@ class Client:
                 reader.feed(data)
             else:
                 reader.end(authenticated=connection.transport.tls is not None)
+
+
+def _reader(allowed: Allowed) -> ResponseReader:
+    return ResponseReader(allowed.method, cap=allowed.rule.max_response_bytes)

@@ -12,14 +12,20 @@ from policy.manifest import Upstream
 from wire import sockets
 from wire.errors import DeadlinePassed, PeerLost
 
+RECEIVE_BYTES = 16 * 1024  # the plaintext of one TLS record, at most: RFC 8446 5.1
+
 Dial = Callable[[Upstream, float], socket.socket]  # (which upstream, deadline on time.monotonic()) -> byte stream
 
 
 class Connection:
-    """A connected stream; `transport` says how it is protected, `idle_since` when it was last let go."""
+    """A connected stream; `transport` says how it is protected, `idle_since` when it was last let go.
+
+    Every wait is for the socket, not inside TLS: a peer that drips bytes of a record does not move a deadline.
+    """
 
     def __init__(self, sock: socket.socket, transport: Transport) -> None:
         self._sock = sock
+        self._waiter = sockets.Waiter(sock)
         self.transport = transport
         self.idle_since = 0.0
 
@@ -29,11 +35,18 @@ class Connection:
         Raises:
             UpstreamError: "timeout" or "truncated".
         """
+        view = memoryview(data)
+        if time.monotonic() >= deadline:
+            raise UpstreamError("timeout", "send: the upstream did not take the request in time")
         try:
-            sockets.send(self._sock, data, deadline=deadline)
+            while view:
+                try:
+                    view = view[self._sock.send(view[: sockets.MAX_SEND_BYTES]) :]
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    self._waiter.until_writable(deadline)
         except DeadlinePassed as exc:
             raise UpstreamError("timeout", "send: the upstream did not take the request in time") from exc
-        except PeerLost as exc:
+        except OSError as exc:
             raise UpstreamError("truncated", "the connection broke while the request was sent") from exc
 
     def receive(self, *, deadline: float) -> bytes:
@@ -43,19 +56,25 @@ class Connection:
             UpstreamError: "timeout", "truncated" (an unauthenticated end) or "tls".
         """
         try:
-            return sockets.receive(self._sock, deadline=deadline)
+            while True:
+                self._waiter.until_readable(deadline)
+                try:
+                    return self._sock.recv(RECEIVE_BYTES)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    continue  # no whole record yet
         except DeadlinePassed as exc:
             raise UpstreamError("timeout", "the response did not come in time") from exc
-        except PeerLost as exc:
-            cause = exc.__cause__
-            if isinstance(cause, ssl.SSLError) and not tls.is_cut(cause):
-                raise UpstreamError("tls", f"receive: {tls.reason(cause)}") from exc
+        except OSError as exc:
+            if isinstance(exc, ssl.SSLError) and not tls.is_cut(exc):
+                raise UpstreamError("tls", f"receive: {tls.reason(exc)}") from exc
             raise UpstreamError("truncated", "the connection broke, or was cut without close_notify") from exc
 
     def is_quiet(self) -> bool:
-        """Whether an idle connection is still good: the upstream has neither closed nor sent anything unasked."""
-        unread = self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
-        return not unread and sockets.is_quiet(self._sock)
+        """Whether an idle connection is still good: the upstream has neither closed nor sent anything unasked.
+
+        Nothing can be left inside TLS: a receive takes a whole record, and OpenSSL reads none ahead.
+        """
+        return self._waiter.is_quiet()
 
     def close(self) -> None:
         """Close at once. No close_notify is awaited: everything of worth has been read."""
