@@ -28,6 +28,11 @@ class Hop:
     report: bool = False
     trace: str | None = None
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace's id, 32 hex digits."""
+        return None if self.trace is None else self.trace[3:35]
+
 
 NO_HOP = Hop()
 

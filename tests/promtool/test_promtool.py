@@ -1,4 +1,4 @@
-"""Prometheus' own checker over what the parent shows and what it ships. `make promtool` fetches it to build/promtool."""
+"""Prometheus' own checker over what the parent shows and ships. `make promtool` fetches it to build/promtool."""
 
 import json
 import subprocess
