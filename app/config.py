@@ -11,6 +11,7 @@ from wire.addresses import Address, VsockAddress
 
 TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVICES = Path(__file__).parent.parent / "services"
+MAX_ENCLAVES = 16  # ours, for one service; a host has four at most (AWS Nitro Enclaves user guide), without emulation
 MAX_REQUEST_BYTES = 10 * 1024 * 1024  # the predecessor's limit for a request's JSON, inclusive
 
 
@@ -24,14 +25,16 @@ class ConfigError(Exception):
 class Config:
     """The parent's settings.
 
-    `manifests` are the services that have an enclave here; `addresses` overrides where one listens, by service name
-    (otherwise AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one enclave from
-    one process; `timeout_ms` is used when a caller names none. `build` is shown among the metrics; with `tracing` spans
-    are sent, as OpenTelemetry's own variables say.
+    `manifests` are the services that have an enclave here; `addresses` overrides where theirs listen, by service name
+    (otherwise one at AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one
+    enclave from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's
+    processes share with `app.drain`; without one, no enclave can be drained. `build` is shown
+    among the metrics; with `tracing` spans are sent, as OpenTelemetry's own variables say.
     """
 
     manifests: tuple[Manifest, ...]
-    addresses: Mapping[str, Address] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
+    state: Path | None = None
     connections: int = 64
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
     build: str = "unknown"
@@ -43,18 +46,24 @@ class Config:
         hosts = [upstream.host for service in self.manifests for upstream in service.upstreams]
         if len(set(hosts)) != len(hosts):
             raise ValueError("two services claim the same host")
+        taken = [address for service in self.manifests for address in self.places(service)]
+        if len(set(taken)) != len(taken):
+            raise ValueError("two enclaves at the same address")
+        if not all(self.places(service) for service in self.manifests):
+            raise ValueError("a service without an enclave")
 
-    def address(self, service: Manifest) -> Address:
-        """Return where the enclave of this service listens."""
-        return self.addresses.get(service.name, VsockAddress(cid=service.cid, port=service.port))
+    def places(self, service: Manifest) -> tuple[Address, ...]:
+        """Return where the enclaves of this service listen."""
+        return self.addresses.get(service.name, (VsockAddress(cid=service.cid, port=service.port),))
 
 
 def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -> Config:
-    """Return the settings of a deployed parent: `SERVICES`, `NAME_CID`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
-    `BUILD`; and whether OpenTelemetry's variables ask for traces.
+    """Return the settings of a deployed parent: `SERVICES`, `NAME_CIDS`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
+    `STATE_DIR`, an absolute path, and `BUILD`; and whether OpenTelemetry's variables ask for traces.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
-    `NAME` is the service's name in capitals with `-` written `_`: VIES_CID, STRIPE_PAYMENT_CID.
+    `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID`
+    is the same for one enclave.
 
     Raises:
         ConfigError: a value is no number in its range, or names no service.
@@ -63,14 +72,18 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
     paths = [path for path in sorted(services.glob("*.toml")) if not path.name.endswith(".pcrs.toml")]
     known = sorted((manifest.load(path.read_bytes()) for path in paths), key=lambda service: service.cid)
     manifests = _chosen(environ.get("SERVICES", ""), known)
-    addresses: dict[str, Address] = {}
+    addresses: dict[str, tuple[Address, ...]] = {}
+    owners: dict[int, str] = {}
     for service in manifests:
-        variable = service.name.upper().replace("-", "_") + "_CID"
-        cid = _number(environ, variable, default=service.cid, least=4, most=2**32 - 2)  # vsock(7): 0..3 are reserved
-        addresses[service.name] = VsockAddress(cid=cid, port=service.port)
+        cids = _cids(environ, service)
+        for cid in cids:
+            if owners.setdefault(cid, service.name) != service.name:
+                raise ConfigError(f"CID {cid} is given to {owners[cid]} and to {service.name}")
+        addresses[service.name] = tuple(VsockAddress(cid=cid, port=service.port) for cid in cids)
     return Config(
         manifests=manifests,
         addresses=addresses,
+        state=_folder(environ, "STATE_DIR"),
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
         build=_build(environ.get("BUILD") or "unknown"),
@@ -99,10 +112,34 @@ def _wants_traces(environ: Mapping[str, str]) -> bool:
     return not off and any(environ.get(name) for name in TRACE_ENDPOINTS)
 
 
+def _cids(environ: Mapping[str, str], service: Manifest) -> list[int]:
+    """Return the CIDs of a service's enclaves: those of NAME_CIDS, the one of NAME_CID, or the manifest's."""
+    one = service.name.upper().replace("-", "_") + "_CID"
+    many = one + "S"
+    if environ.get(one) and environ.get(many):
+        raise ConfigError(f"{one} and {many} are both set")
+    name, given = (many, environ[many].split(",")) if environ.get(many) else (one, [environ.get(one, "")])
+    if given == [""]:
+        return [service.cid]
+    cids = [_whole(text.strip(" ") if name == many else text, name, least=4, most=2**32 - 2) for text in given]
+    if len(set(cids)) != len(cids) or len(cids) > MAX_ENCLAVES:
+        raise ConfigError(f"{name}: expected at most {MAX_ENCLAVES} CIDs, each once")
+    return cids
+
+
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name, "")
+    if text and not text.startswith("/"):
+        raise ConfigError(f"{name}: expected an absolute path")
+    return Path(text) if text else None
+
+
 def _number(environ: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
     text = environ.get(name, "")
-    if not text:
-        return default
+    return _whole(text, name, least=least, most=most) if text else default
+
+
+def _whole(text: str, name: str, *, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
         raise ConfigError(f"{name}: expected a whole number from {least} to {most}")
     return int(text)

@@ -8,9 +8,11 @@ from flask import Flask, Response, g
 from app import errors, fetch, health, identity, query, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
-from app.metrics import exposition, files
+from app.metrics import enclaves, exposition, files
 from app.metrics.meters import Meters
+from app.monitor import Monitor
 from app.router import Router
+from app.state import StateFolder
 from app.tracing import choice
 from app.watch import Watch
 
@@ -24,6 +26,8 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     settings = config or from_environment(os.environ)
     chosen_log = log or Log()
     router = Router(settings)
+    state = StateFolder(settings.state) if settings.state is not None else None
+    monitor = Monitor(router.fleets, state=state, log=chosen_log)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
@@ -33,20 +37,22 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
         [service.name for service in settings.manifests],
         build=settings.build,
         log=chosen_log,
-        folder=os.environ.get(files.VARIABLE, ""),
+        folder=files.shared(os.environ),
     )
     app.before_request(_name_request)
     tracer = choice.tracer(settings, chosen_log)
     Watch(meters, tracer).install(app)
+    enclaves.show(meters.numbers, router.enclaves)
     app.after_request(_label_response)
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     app.extensions["numbers"] = meters.numbers  # for gunicorn_conf
     app.extensions["tracer"] = tracer
+    app.extensions["monitor"] = monitor  # started in each process by gunicorn_conf.py, or by the first look at it
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
-    app.register_blueprint(health.blueprint(router))
+    app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
     app.register_blueprint(exposition.blueprint(meters))
     return app

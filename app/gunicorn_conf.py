@@ -40,7 +40,8 @@ def _make_folder() -> None:
     atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == master else None)
 
 
-_make_folder()
+if __name__ == "__config__":  # what gunicorn calls a file that it reads its settings from
+    _make_folder()
 
 
 def on_starting(server: Any) -> None:
@@ -52,14 +53,21 @@ def on_starting(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """In a worker that is about to serve: begin to read the numbers that nothing pushes."""
-    for numbers in _numbers(worker):
+    """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops.
+
+    And begin to read the numbers that nothing pushes.
+    """
+    monitor, numbers = _extension(worker, "monitor"), _extension(worker, "numbers")
+    if monitor is not None:
+        monitor.start(stopping=lambda: not worker.alive)
+    if numbers is not None:
         numbers.start()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
     """In a worker that ends: read them a last time, if it came so far as to have any."""
-    for numbers in _numbers(worker):
+    numbers = _extension(worker, "numbers")
+    if numbers is not None:
         numbers.stop()
 
 
@@ -70,7 +78,6 @@ def child_exit(_server: Any, worker: Any) -> None:
     files.forget(Path(os.environ[NUMBERS]), worker.pid)
 
 
-def _numbers(worker: Any) -> list[Any]:
-    """Return the numbers of the worker's application, if it could be made."""
-    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
-    return [extensions["numbers"]] if "numbers" in extensions else []
+def _extension(worker: Any, name: str) -> Any:
+    """Return a part of the worker's application; None where there is none, or the file serves another."""
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get(name)

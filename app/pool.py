@@ -103,16 +103,27 @@ class EnclavePool:
     def ping(self, *, deadline: float) -> bytes:
         """Ask whether the enclave is alive; return its answer unread.
 
-        On a connection of its own, so that a busy pool is not taken for a dead enclave.
+        Raises:
+            PeerLost, FrameError, DeadlinePassed: as `call`.
+        """
+        return self.ask_apart(messages.PING, deadline=deadline)
+
+    def ask_apart(self, payload: bytes, *, deadline: float) -> bytes:
+        """Ask on a connection of its own, so that a busy pool is not taken for a dead enclave.
 
         Raises:
             PeerLost, FrameError, DeadlinePassed: as `call`.
         """
         connection = _Connection(sockets.connect(self.address, deadline=deadline))
         try:
-            return connection.exchange(frames.encode(messages.PING), deadline=deadline).reply
+            return connection.exchange(frames.encode(payload), deadline=deadline).reply
         finally:
             connection.close()
+
+    @property
+    def idle(self) -> int:
+        """How many open connections are in no use."""
+        return len(self._idle)
 
     def close(self) -> None:
         """Close the idle connections."""

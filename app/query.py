@@ -6,8 +6,9 @@ from flask import Blueprint, Response
 
 from app import body, relay
 from app.errors import ApiError
+from app.fleet import Fleet
 from app.log import Log
-from app.router import Enclave, Router
+from app.router import Router
 from policy import rules
 from policy.errors import Refused
 from wire import queries
@@ -21,10 +22,10 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
     @routes.post("/attest/query")
     def attest_query() -> Response:
         query = body.identified(body.read(queries.decode))
-        enclave = router.named(query.service)
-        _check_early(enclave, query)
+        fleet = router.named(query.service)
+        _check_early(fleet, query)
         return relay.deliver(
-            enclave,
+            fleet,
             lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
             event="query",
             total_ms=query.timeout_ms or timeout_ms,
@@ -34,16 +35,16 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
     return routes
 
 
-def _check_early(enclave: Enclave, query: Query) -> None:
+def _check_early(fleet: Fleet, query: Query) -> None:
     """Answer early what the enclave would refuse: a mode that the service does not have, or parameters in clear that
     may hold a credential wanted sealed.
 
     An operation that the manifest does not have is for the enclave to refuse.
     """
     try:
-        rules.check_mode(enclave.service, query.mode)
-        for operation in enclave.service.operations:
+        rules.check_mode(fleet.service, query.mode)
+        for operation in fleet.service.operations:
             if operation.name == query.operation:
-                rules.check_operation_sealed(enclave.service, operation, sealed=False)
+                rules.check_operation_sealed(fleet.service, operation, sealed=False)
     except Refused as exc:
         raise ApiError(403, exc.reason, str(exc)) from exc

@@ -62,14 +62,14 @@ class Watch:
             "Answers that wait for an enclave's NSM, as its newest report says.",
             ("service", "enclave"),
             self._nsm_queue.read,
-            newest=True,
+            mode="livemostrecent",
         )
         numbers.gauge(
             "tytle_enclave_fetches",
             "Fetches and queries under way in an enclave, as its newest report says.",
             ("service", "enclave"),
             self._fetches.read,
-            newest=True,
+            mode="livemostrecent",
         )
 
     def install(self, app: Flask) -> None:

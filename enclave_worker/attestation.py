@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 
 from enclave_worker import statement, tree
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
+from enclave_worker.nsm_record import NsmRecord
 from nsm import client
 from nsm.client import Attested, Exchange
 from nsm.errors import NsmError
@@ -114,9 +115,13 @@ class Place:
 
 
 class Attestor:
-    """Owns the NSM. `exchange` is called from one thread only. Close it when no call is under way."""
+    """Owns the NSM. `exchange` is called from one thread only. Close it when no call is under way.
+
+    `record` says when the NSM last gave a document.
+    """
 
     def __init__(self, exchange: Exchange, *, places: int = DEFAULT_PLACES) -> None:
+        self.record = NsmRecord()
         self._exchange = exchange
         self._places = threading.BoundedSemaphore(places)
         self._jobs: queue.SimpleQueue[_Job | _Leaf | None] = queue.SimpleQueue()
@@ -188,8 +193,10 @@ class Attestor:
                 asked = client.attest(
                     self._exchange, nonce=job.nonce, user_data=job.user_data, public_key=job.public_key
                 )
+                self.record.succeeded()
                 job.future.set_result(asked)
         except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
+            self.record.failed()
             job.future.set_exception(exc)
         finally:
             self.give_back()
@@ -200,6 +207,7 @@ class Attestor:
             for job, committed in zip(wanted, self._committed([job.leaf for job in wanted]), strict=True):
                 job.future.set_result(committed)
         except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
+            self.record.failed()
             for job in wanted:
                 job.future.set_exception(exc)
         finally:
@@ -212,6 +220,7 @@ class Attestor:
         root, paths = tree.root_and_paths(leaves)
         size = len(leaves)
         attested = client.attest(self._exchange, user_data=statement.user_data(root, size=size))
+        self.record.succeeded()
         return [Committed(attested=attested, index=i, size=size, path=path) for i, path in enumerate(paths)]
 
 

@@ -154,14 +154,22 @@ class Worker:
     def _reply(self, message: Message, journey: Journey) -> Reply:
         match message:
             case Ping():
-                identity = self._identity
-                return reply.pong(timestamp_ms=self._clock_ms(), boot=identity.boot, service=identity.service)
+                return self._pong()
             case IdentityQuestion():
                 return self._show_identity(message.challenge)
             case SealedCall():
                 return self._answer_sealed(message, journey)
             case Call() | Query():
                 return self._work(message, journey, sealed=False)
+
+    def _pong(self) -> Reply:
+        return reply.pong(
+            timestamp_ms=self._clock_ms(),
+            boot=self._identity.boot,
+            service=self._identity.service,
+            nsm=self._attestor.record,
+            keys=self._keys.ids(),
+        )
 
     def _show_identity(self, challenge: bytes | None) -> Reply:
         if not self._identities.acquire(blocking=False):

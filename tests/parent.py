@@ -61,7 +61,9 @@ def parent(
     address: Address, *, log: io.StringIO | None = None, connections: int = 4, timeout_ms: int = 5_000
 ) -> Iterator[FlaskClient]:
     """Serve the VIES service, whose enclave listens at `address`."""
-    config = Config(manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms)
+    config = Config(
+        manifests=(VIES,), addresses={VIES.name: (address,)}, connections=connections, timeout_ms=timeout_ms
+    )
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -72,6 +74,7 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
     try:
         yield app
     finally:
+        app.extensions["monitor"].close()
         app.extensions["router"].close()
         app.extensions["tracer"].close()
 
@@ -79,7 +82,7 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
 def create(path: str) -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
     tracing = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, tracing=tracing))
+    return create_app(Config(manifests=(VIES,), addresses={VIES.name: (UnixAddress(path=path),)}, tracing=tracing))
 
 
 def json_of(response: TestResponse) -> Any:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +171,39 @@ def test_the_enclaves_queues_are_those_of_its_newest_report(tmp_path: Path) -> N
             assert seen.value("tytle_enclave_fetches", service="vies", enclave=str(VIES.cid)) == expected[1]
 
 
+def test_an_enclaves_connections_are_busy_or_idle(tmp_path: Path) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def held(_: bytes) -> tuple[bytes, ...]:
+        entered.set()
+        go_on.wait(5)
+        return hops.encode_report(REPORT), b"{}"
+
+    def connections(client: FlaskClient) -> list[float | None]:
+        states = {"service": "vies", "enclave": str(VIES.cid)}
+        return [shown(client).value("tytle_pool_connections", **states, state=state) for state in ("busy", "idle")]
+
+    with (
+        FakeEnclave(tmp_path / "enclave", reporting(held)) as enclave,
+        parent(enclave.address) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        assert connections(client) == [0, 0]
+        asked = threads.submit(ask, client)
+        assert entered.wait(5)
+        assert connections(client) == [1, 0]
+        go_on.set()
+        assert asked.result() == 200
+        assert connections(client) == [0, 1]
+
+
+def test_an_enclave_that_is_left_out_is_shown_so(tmp_path: Path) -> None:
+    with FakeEnclave(tmp_path / "enclave", sends(b"")) as enclave, parent(enclave.address) as client:
+        assert shown(client).value("tytle_enclave_serving", service="vies", enclave=str(VIES.cid)) == 1
+        assert ask(client) == 502
+        assert shown(client).value("tytle_enclave_serving", service="vies", enclave=str(VIES.cid)) == 0
+
+
 def test_a_series_is_there_before_its_first_request(served: FlaskClient) -> None:
     seen = shown(served)
     for route in ("fetch", "query", "sealed"):
@@ -272,7 +306,7 @@ def test_two_processes_are_summed_and_a_reload_forgets_no_request(tmp_path: Path
 def test_the_folder_of_the_processes_is_private_and_goes_with_them(tmp_path: Path) -> None:
     with (
         FakeEnclave(tmp_path / "enclave", reports()),
-        Gunicorn(tmp_path / "enclave", tmp_path / "log", TMPDIR=str(tmp_path)) as gunicorn,
+        Gunicorn(tmp_path / "enclave", tmp_path / "log") as gunicorn,
     ):
         assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
         first = _child(gunicorn)

@@ -31,7 +31,7 @@ NAMES = {"firstByte": "first_byte"}
 @contextmanager
 def traced(address: Address, log: io.StringIO | None = None) -> Iterator[FlaskClient]:
     """Serve as `tests.parent.parent` does, with spans."""
-    config = Config(manifests=(VIES,), addresses={VIES.name: address}, timeout_ms=2_000, tracing=True)
+    config = Config(manifests=(VIES,), addresses={VIES.name: (address,)}, timeout_ms=2_000, tracing=True)
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -166,7 +166,7 @@ def test_gunicorn_sends_its_last_spans_when_it_ends(tmp_path: Path, collected: C
 def test_without_spans_a_callers_trace_goes_on_as_it_came(traceparent: str, tmp_path: Path) -> None:
     log = io.StringIO()
     with FakeEnclave(tmp_path / "enclave", reports()) as enclave:
-        with serving(Config(manifests=(VIES,), addresses={"vies": enclave.address}), log=log) as app:
+        with serving(Config(manifests=(VIES,), addresses={"vies": (enclave.address,)}), log=log) as app:
             ask(app.test_client(), traceparent)
         assert hop_of(enclave) == {"report": True, "trace": traceparent}
     assert json.loads(log.getvalue().splitlines()[-1])["traceId"] == TRACE
@@ -176,7 +176,7 @@ def test_without_spans_a_callers_trace_goes_on_as_it_came(traceparent: str, tmp_
 def test_without_a_proper_traceparent_nothing_goes_on(traceparent: str | None, tmp_path: Path) -> None:
     log = io.StringIO()
     with FakeEnclave(tmp_path / "enclave", keeps()) as enclave:
-        with serving(Config(manifests=(VIES,), addresses={"vies": enclave.address}), log=log) as app:
+        with serving(Config(manifests=(VIES,), addresses={"vies": (enclave.address,)}), log=log) as app:
             ask(app.test_client(), traceparent)
         assert hop_of(enclave) == {"report": True}
     assert "traceId" not in log.getvalue()

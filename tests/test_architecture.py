@@ -44,9 +44,10 @@ ROOMS = {
         ours="wire policy",
         third_party="flask werkzeug gunicorn prometheus_client",
         by_file={
-            "doctor.py": "subprocess",
             "gunicorn_worker.py": "socket",
+            "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
+            "state.py": "fcntl mmap",
             "tracing/spans.py": "opentelemetry",
         },
     ),
@@ -182,7 +183,7 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", ROOMS)
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
-    parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py")
+    parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py")
     edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in edges}
     for path in modules_of(name):

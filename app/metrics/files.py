@@ -3,11 +3,17 @@
 The folder is named by PROMETHEUS_MULTIPROC_DIR, for prometheus_client as for us; gunicorn_conf.py sees to it.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from prometheus_client import multiprocess
+from prometheus_client import multiprocess, values
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def shared(environ: Mapping[str, str]) -> str:
+    """Return the folder that the library keeps this process's numbers in; empty where they stay in its memory."""
+    return environ.get(VARIABLE, "") if values.ValueClass._multiprocess else ""
 
 
 def empty(folder: Path) -> None:

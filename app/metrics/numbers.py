@@ -8,6 +8,7 @@ more before it shows anything and before it ends.
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -16,6 +17,7 @@ from app.log import Log
 SAMPLE_SECONDS = 1.0
 
 Labels = tuple[str, ...]
+Mode = Literal["livesum", "livemin", "livemostrecent"]
 Read = Callable[[], Iterable[tuple[Labels, float]]]  # the values of the labels, in their order, and the number
 
 
@@ -45,10 +47,9 @@ class Numbers:
         self._lock = threading.Lock()
         self._end = threading.Event()
 
-    def gauge(self, name: str, explained: str, labels: Sequence[str], read: Read, *, newest: bool = False) -> None:
-        """Show what `read` returns as a gauge: summed over the processes, or with `newest` the one set last."""
-        mode = "livemostrecent" if newest else "livesum"
-        metric = Gauge(name, explained, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type]
+    def gauge(self, name: str, explained: str, labels: Sequence[str], read: Read, *, mode: Mode = "livesum") -> None:
+        """Show what `read` returns as a gauge: of the processes that live the sum, the least, or the one set last."""
+        metric = Gauge(name, explained, labels, registry=self._registry, multiprocess_mode=mode)
         self._watched.append(_Watched(metric=metric, read=read))
 
     def counter(self, name: str, explained: str, labels: Sequence[str], read: Read) -> None:
