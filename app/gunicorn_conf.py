@@ -46,7 +46,7 @@ if __name__ == "__config__":  # what gunicorn calls a file that it reads its set
 
 def on_starting(server: Any) -> None:
     """In the master, before the first worker: forget the counts of a parent before this one."""
-    if not server.master_pid:  # otherwise that one still serves, and this one takes over (USR2)
+    if NUMBERS in os.environ and not server.master_pid:  # else that one still serves, and this one takes over (USR2)
         from app.metrics import files  # noqa: PLC0415  see _make_folder
 
         files.empty(Path(os.environ[NUMBERS]))
@@ -73,9 +73,10 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 def child_exit(_server: Any, worker: Any) -> None:
     """In the master, when a worker has ended, however it did: its gauges no longer count."""
-    from app.metrics import files  # noqa: PLC0415  see _make_folder
+    if NUMBERS in os.environ:
+        from app.metrics import files  # noqa: PLC0415  see _make_folder
 
-    files.forget(Path(os.environ[NUMBERS]), worker.pid)
+        files.forget(Path(os.environ[NUMBERS]), worker.pid)
 
 
 def _extension(worker: Any, name: str) -> Any:
