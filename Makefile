@@ -85,7 +85,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent tracing enclave dev fuzz; do \
+	for name in parent tracing postgresql enclave dev fuzz; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done

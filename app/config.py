@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.archive.settings import ArchiveSettings
 from policy import manifest
 from policy.manifest import Manifest
 from wire.addresses import Address, VsockAddress
@@ -28,8 +29,8 @@ class Config:
     `manifests` are the services that have an enclave here; `addresses` overrides where theirs listen, by service name
     (otherwise one at AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one
     enclave from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's
-    processes share with `app.drain`; without one, no enclave can be drained. `build` is shown
-    among the metrics; with `tracing` spans are sent, as OpenTelemetry's own variables say.
+    processes share with `app.drain`; without one, no enclave can be drained. Without `archive` no answer is stored.
+    `build` is shown among the metrics; with `tracing` spans are sent, as OpenTelemetry's own variables say.
     """
 
     manifests: tuple[Manifest, ...]
@@ -37,6 +38,7 @@ class Config:
     state: Path | None = None
     connections: int = 64
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
+    archive: ArchiveSettings | None = None
     build: str = "unknown"
     tracing: bool = False
 
@@ -59,7 +61,8 @@ class Config:
 
 def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -> Config:
     """Return the settings of a deployed parent: `SERVICES`, `NAME_CIDS`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
-    `STATE_DIR`, an absolute path, and `BUILD`; and whether OpenTelemetry's variables ask for traces.
+    `STATE_DIR`, an absolute path, `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED` and `BUILD`; and whether
+    OpenTelemetry's variables ask for traces.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID`
@@ -86,9 +89,21 @@ def from_environment(environ: Mapping[str, str], *, services: Path = SERVICES) -
         state=_folder(environ, "STATE_DIR"),
         connections=_number(environ, "ENCLAVE_CONNECTIONS", default=64, least=1, most=4096),
         timeout_ms=_number(environ, "ENCLAVE_TIMEOUT_MS", default=30_000, least=100, most=120_000),
+        archive=_archive(environ),
         build=_build(environ.get("BUILD") or "unknown"),
         tracing=_wants_traces(environ),
     )
+
+
+def _archive(environ: Mapping[str, str]) -> ArchiveSettings | None:
+    days = _number(environ, "ARCHIVE_DAYS", default=30, least=1, most=36_500)
+    required = _number(environ, "ARCHIVE_REQUIRED", default=0, least=0, most=1)
+    url = environ.get("ARCHIVE_URL", "")
+    if url:
+        return ArchiveSettings(url=url, days=days, required=bool(required))
+    if required:
+        raise ConfigError("ARCHIVE_REQUIRED: there is no ARCHIVE_URL")
+    return None
 
 
 def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:

@@ -1,20 +1,26 @@
 """Builds the Flask application. Nothing happens at import time."""
 
+from __future__ import annotations
+
 import os
 import uuid
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g
 
 from app import errors, fetch, health, identity, query, sealed
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.log import Log
-from app.metrics import enclaves, exposition, files
+from app.metrics import archived, enclaves, exposition, files
 from app.metrics.meters import Meters
 from app.monitor import Monitor
 from app.router import Router
 from app.state import StateFolder
 from app.tracing import choice
 from app.watch import Watch
+
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
 
 def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
@@ -28,6 +34,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     router = Router(settings)
     state = StateFolder(settings.state) if settings.state is not None else None
     monitor = Monitor(router.fleets, state=state, log=chosen_log)
+    archive = _archive(settings, chosen_log)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
@@ -43,19 +50,32 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     tracer = choice.tracer(settings, chosen_log)
     Watch(meters, tracer).install(app)
     enclaves.show(meters.numbers, router.enclaves)
+    if archive is not None:
+        archived.show(meters.numbers, archive)
     app.after_request(_label_response)
+    app.extensions["archive"] = archive
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     app.extensions["numbers"] = meters.numbers  # for gunicorn_conf
     app.extensions["tracer"] = tracer
     app.extensions["monitor"] = monitor  # started in each process by gunicorn_conf.py, or by the first look at it
     errors.install(app, chosen_log)
-    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
-    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
+    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
     app.register_blueprint(exposition.blueprint(meters))
+    if archive is not None:
+        app.register_blueprint(archive.routes())
     return app
+
+
+def _archive(settings: Config, log: Log) -> Archive | None:
+    if settings.archive is None:
+        return None
+    from app.archive.opening import open_archive  # noqa: PLC0415  SQLAlchemy is loaded where it is used
+
+    return open_archive(settings.archive, log)
 
 
 def _name_request() -> None:

@@ -1,6 +1,9 @@
 """`POST /attest/fetch`: read the call, find the enclave, relay its reply byte for byte."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
@@ -14,8 +17,11 @@ from policy.errors import Refused
 from wire import messages
 from wire.messages import Call
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
-def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
     """Return the routes of this module."""
     routes = Blueprint("fetch", __name__)
 
@@ -28,6 +34,7 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,
+            archive=archive,
         )
 
     return routes

@@ -1,6 +1,9 @@
 """`POST /attest/query`: read the query, find the enclave by the service's name, relay its reply byte for byte."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
@@ -14,8 +17,11 @@ from policy.errors import Refused
 from wire import queries
 from wire.queries import Query
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive
 
-def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+
+def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
     """Return the route of this module."""
     routes = Blueprint("query", __name__)
 
@@ -30,6 +36,7 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
             event="query",
             total_ms=query.timeout_ms or timeout_ms,
             log=log,
+            archive=archive,
         )
 
     return routes

@@ -1,8 +1,11 @@
 """Hands a question to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Response, g
 
@@ -14,17 +17,28 @@ from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
 
+if TYPE_CHECKING:
+    from app.archive.archive import Archive  # which loads SQLAlchemy: only where there is an archive
+
 RETRY_AFTER_SECONDS = 1
 MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answer still gets through
 
 
 def deliver(
-    fleet: Fleet, question: Callable[[int], bytes], *, event: str, total_ms: int, log: Log, key: bytes | None = None
+    fleet: Fleet,
+    question: Callable[[int], bytes],
+    *,
+    event: str,
+    total_ms: int,
+    log: Log,
+    key: bytes | None = None,
+    archive: Archive | None = None,
 ) -> Response:
     """Put a question to one of the enclaves, log that under the name `event`, and return the reply byte for byte.
 
     `question` is given the milliseconds that the enclave may take and returns a payload; the caller waits `total_ms`.
-    `key` is the id of the key that a sealed call is for.
+    `key` is the id of the key that a sealed call is for. `archive`, where there is one, is given the reply before the
+    caller is.
 
     Raises:
         ApiError: 502, 503 or 504.
@@ -37,9 +51,13 @@ def deliver(
 
     passage: Passage = g.passage
     trace = passage.asks(fleet.service.name)
+    if archive is not None:
+        archive.admit()
     served = call(fleet, question(_for_enclave(total_ms)), deadline=deadline, key=key, again=again, trace=trace)
     report = served.carried.report or summarise(served.carried.reply)
     passage.heard(served.enclave.cid, report)
+    if archive is not None:
+        archive.keep(served.carried.reply, caller=g.get("caller"), request_id=g.request_id)
     log.event(
         event,
         requestId=g.request_id,

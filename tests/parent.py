@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.archive.settings import ArchiveSettings
 from app.config import SERVICES, Config
 from app.log import Log
 from policy import manifest
@@ -77,12 +78,16 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
         app.extensions["monitor"].close()
         app.extensions["router"].close()
         app.extensions["tracer"].close()
+        if app.extensions["archive"] is not None:
+            app.extensions["archive"].close()
 
 
-def create(path: str) -> Flask:
+def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
     tracing = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: (UnixAddress(path=path),)}, tracing=tracing))
+    settings = ArchiveSettings(url=archive) if archive else None
+    addresses = {VIES.name: (UnixAddress(path=path),)}
+    return create_app(Config(manifests=(VIES,), addresses=addresses, archive=settings, tracing=tracing))
 
 
 def json_of(response: TestResponse) -> Any:
@@ -91,9 +96,9 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py and `workers` processes, on a free loopback port."""
+    """A gunicorn process with app/gunicorn_conf.py, on a free loopback port. `archive` is a database's URL."""
 
-    def __init__(self, enclave: Path, log: Path, *, workers: int = 1, **environ: str) -> None:
+    def __init__(self, enclave: Path, log: Path, *, archive: str = "", workers: int = 1, **environ: str) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
             self.port: int = listener.getsockname()[1]
@@ -105,7 +110,7 @@ class Gunicorn:
                     "gunicorn",
                     "--config",
                     "app/gunicorn_conf.py",
-                    f"tests.parent:create('{enclave}')",
+                    f"tests.parent:create('{enclave}', '{archive}')",
                 ],
                 cwd=CHECKOUT,
                 env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers), **environ},

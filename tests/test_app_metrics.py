@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.config import ArchiveSettings, Config
 from app.log import Log
 from app.metrics import files, outcomes
 from app.metrics.latest import Latest
@@ -22,7 +24,7 @@ from app.metrics.meters import BUCKETS, Meters
 from app.metrics.numbers import Numbers
 from tests.fake_enclave import FakeEnclave, Script, keeps, sends, silent, wait_until
 from tests.metrics_kit import OPENMETRICS, REPORT, TIMINGS, Shown, reporting, reports
-from tests.parent import LEAST, VIES, Gunicorn, parent
+from tests.parent import LEAST, VIES, Gunicorn, parent, serving
 from wire import hops
 from wire.addresses import UnixAddress
 from wire.hops import Report
@@ -456,3 +458,20 @@ def test_an_enclaves_socket_is_no_label(tmp_path: Path) -> None:
     with parent(UnixAddress(path=str(tmp_path / "nobody"))) as client:
         assert ask(client) == 502
         assert str(tmp_path) not in shown(client).text
+
+
+def test_the_archives_numbers_are_shown_where_there_is_one(tmp_path: Path, served: FlaskClient) -> None:
+    assert "tytle_archive" not in shown(served).text
+    answer = b'{"success":true,"status":200,"attestation":{"attestationId":"%b"}}' % f"enc-{uuid.uuid4()}".encode()
+    with FakeEnclave(tmp_path / "other", reports(answer=answer)) as enclave:
+        archive = ArchiveSettings(url=f"sqlite:///{tmp_path}/archive.db")
+        config = Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)}, archive=archive)
+        with serving(config) as app:
+            client = app.test_client()
+            assert shown(client).value("tytle_archive_saving") == 1
+            assert shown(client).value("tytle_archive_saved_total") == 0
+            assert ask(client) == 200
+            wait_until(lambda: shown(client).value("tytle_archive_saved_total") == 1)
+            seen = shown(client)
+            assert (seen.value("tytle_archive_lost_total"), seen.value("tytle_archive_waiting_bytes")) == (0, 0)
+            assert str(tmp_path) not in seen.text

@@ -44,6 +44,9 @@ ROOMS = {
         ours="wire policy",
         third_party="flask werkzeug gunicorn prometheus_client",
         by_file={
+            "archive/engine.py": "sqlalchemy",
+            "archive/storage.py": "sqlalchemy",
+            "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
             "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
@@ -75,7 +78,7 @@ DANGEROUS = {
     "shelve", "socket", "socketserver", "ssl", "subprocess", "urllib", "xmlrpc",
 }  # fmt: skip
 IMAGES = {
-    "Dockerfile": {"app", "wire", "policy", "services", "requirements/parent.txt"},
+    "Dockerfile": {"app", "wire", "policy", "services", "requirements/${REQUIREMENTS}.txt"},
     "Dockerfile.enclave": {
         "nsm", "wire", "policy", "enclave_worker", "services/${SERVICE}.toml", "requirements/enclave.txt",
         "/rootfs",  # from the stage that gathers Debian's files and the wheels

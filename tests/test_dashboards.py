@@ -1,6 +1,5 @@
 """The dashboard and the alerts name metrics, labels and words that exist."""
 
-import io
 import json
 import re
 from pathlib import Path
@@ -8,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from app.config import ArchiveSettings, Config
 from app.metrics import outcomes
 from app.metrics.meters import NO_SERVICE, PHASES, QUESTIONS
 from tests.fake_enclave import FakeEnclave
 from tests.metrics_kit import Shown, reports
-from tests.parent import LEAST, parent
+from tests.parent import LEAST, VIES, serving
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "tytle.json").read_text(encoding="utf-8"))
@@ -39,9 +39,12 @@ def expressions() -> list[str]:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     folder = tmp_path_factory.mktemp("dashboards")
-    with FakeEnclave(folder / "enclave", reports()) as enclave, parent(enclave.address, log=io.StringIO()) as client:
-        client.post("/attest/fetch", json=LEAST)
-        return Shown(client.get("/metrics").text)
+    archive = ArchiveSettings(url=f"sqlite:///{folder}/archive.db")
+    with FakeEnclave(folder / "enclave", reports()) as enclave:
+        config = Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)}, archive=archive)
+        with serving(config) as app:
+            app.test_client().post("/attest/fetch", json=LEAST)
+            return Shown(app.test_client().get("/metrics").text)
 
 
 def test_every_metric_that_is_asked_for_exists(shown: Shown) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
-from tytle_verifier import clock, evidence, inspection, jsontext, many, policy_file, render, request
+from tytle_verifier import clock, evidence, inspection, jsontext, log_command, many, policy_file, render, request
 from tytle_verifier.errors import PolicyError, VerificationError, shown
 from tytle_verifier.evidence import Choices
 from tytle_verifier.reply import MAX_REPLY_BYTES
@@ -29,6 +29,7 @@ exit codes:
   5      a bare document without --policy: some Nitro enclave, the code is not checked
   6      verify-many: not every file was verified
   7      derive: verified, and what is attested does not follow from the bodies
+  8      log: the archive's log does not show that the reply is in it, or that it only grew
   10..19 refused at step 0..9
 """
 
@@ -105,6 +106,7 @@ HANDLERS = {
     "verify-many": _verify_many,
     "identity": _identity,
     "inspect": _inspect,
+    "log": log_command.run,
 }
 
 
@@ -183,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     _common(who)
     look = commands.add_parser("inspect", help="decode without judging: proves nothing", allow_abbrev=False)
     look.add_argument("file", help="as for verify")
+    log_command.add(commands)
     return parser
 
 

@@ -125,6 +125,22 @@ class DerivationError(VerifierError):
         super().__init__(_clause(self.problem, self.got, self.expected))
 
 
+class LogError(VerifierError):
+    """Not a refusal of steps 0-9, and nothing about the answer: the archive's log does not show what it should.
+
+    `got` and `expected` are short printable texts or None.
+    """
+
+    advice = "Keep the heads and proofs that you hold: they show what the operator's log said before."
+
+    def __init__(self, problem: str, *, got: object = None, expected: object = None) -> None:
+        """Describe the `problem` in one clause; `got` and `expected` are quoted by `shown`."""
+        self.problem = shown(problem)
+        self.got = None if got is None else shown(got)
+        self.expected = None if expected is None else shown(expected)
+        super().__init__(_clause(self.problem, self.got, self.expected))
+
+
 class InputError(VerificationError):
     """Step 0: not a reply or document of an acceptable size and shape."""
 

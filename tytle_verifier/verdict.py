@@ -23,6 +23,7 @@ class Exit(IntEnum):
     MEASUREMENT_NOT_CHECKED = 5
     NOT_ALL_VERIFIED = 6
     CONTRADICTED = 7
+    NOT_LOGGED = 8
     REFUSED = 10
 
 
