@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 from enclave_worker import statement, tree
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
 from enclave_worker.nsm_record import NsmRecord
+from enclave_worker.shown import show
 from nsm import client
 from nsm.client import Attested, Exchange
 from nsm.errors import NsmError
@@ -43,9 +44,13 @@ class AttestationFailed(AttestationError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """A document whose `user_data` is the root of a tree of `size` leaves, and the way there from leaf `index`."""
+    """A document whose `user_data` is the root of a tree of `size` leaves, and the way there from leaf `index`.
+
+    `shown` is the document's JSON.
+    """
 
     attested: Attested
+    shown: bytes
     index: int
     size: int
     path: tuple[bytes, ...]
@@ -160,9 +165,7 @@ class Attestor:
         """See `Place.commit`, which is how to call this."""
         future: Future[Committed] = Future()
         self._jobs.put(_Leaf(leaf=leaf, future=future))
-        committed = _result(future, deadline)
-        _measured(committed.attested)
-        return committed
+        return _result(future, deadline)
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -221,7 +224,8 @@ class Attestor:
         size = len(leaves)
         attested = client.attest(self._exchange, user_data=statement.user_data(root, size=size))
         self.record.succeeded()
-        return [Committed(attested=attested, index=i, size=size, path=path) for i, path in enumerate(paths)]
+        shown = show(_measured(attested))
+        return [Committed(attested=attested, shown=shown, index=i, size=size, path=p) for i, p in enumerate(paths)]
 
 
 def _result(future: "Future[_T]", deadline: float) -> _T:

@@ -59,7 +59,7 @@ class Fetcher:
                 challenge=call.challenge,
                 time_ms=self.witness.clock_ms(),
                 exchanges=((allowed, outcome),),
-                body=reply.body_of(outcome),
+                body_sha256=reply.body_sha256(outcome),
             )
             evidence = self.witness.attest(place, told, budget)
         most_bytes = MAX_SEALED_REPLY_BYTES if sealed else MAX_FRAME_BYTES

@@ -1,21 +1,18 @@
 """The predecessor's formulas, kept so that its clients go on working. Proof lies in the statement, not here.
 
-`H` is lower-case hex SHA-256 over UTF-8. The request hash has known weaknesses (its parts are joined without escaping
+`H` is lower-case hex SHA-256 over UTF-8; the response hash, H(body), is taken over the raw bytes, which for valid UTF-8
+is what the predecessor hashed. The request hash has known weaknesses (its parts are joined without escaping
 and the body is not in it), which is why a verifier reads the statement first.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 
+from wire import jsontext
+
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_INDEX = 2**32 - 2  # the largest array index: ECMA-262, 6.1.7
-
-
-def response_hash(body: bytes) -> str:
-    """Return H(body): over the raw bytes, which for valid UTF-8 is what the predecessor hashed."""
-    return hashlib.sha256(body).hexdigest()
 
 
 def request_hash(url: str, method: str, headers: Iterable[tuple[str, str]]) -> str:
@@ -34,9 +31,9 @@ def stringify(headers: Iterable[tuple[str, str]]) -> str:
     JavaScript puts members whose names are array indexes first, in ascending order, and keeps the others as inserted.
     """
     members = dict(headers)
-    indexes = sorted((name for name in members if _is_index(name)), key=int)
-    names = indexes + [name for name in members if not _is_index(name)]
-    return json.dumps({name: members[name] for name in names}, ensure_ascii=False, separators=(",", ":"))
+    indexes = sorted(filter(_is_index, members), key=int)
+    names = [*indexes, *(name for name in members if name not in indexes)] if indexes else members
+    return jsontext.dump({name: members[name] for name in names}).decode()
 
 
 def _is_index(name: str) -> bool:

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TextIO
 
+_encode = json.JSONEncoder(ensure_ascii=True).encode
+
 
 class Log:
     """Writes events. The values are names, numbers and our own words: never bytes from a caller or an upstream."""
@@ -21,7 +23,8 @@ class Log:
         """Write one event with its fields. A broken console is no reason to stop serving."""
         line = {"time": round(time.time(), 3), "service": self._service, "event": name, **fields}
         try:
-            print(json.dumps(line, ensure_ascii=True), file=self._stream, flush=True)
+            self._stream.write(_encode(line) + "\n")  # in one piece: other threads write, too
+            self._stream.flush()
         except OSError:
             return
 

@@ -5,6 +5,7 @@ that was read from them: values and the digest of their field elements, or why t
 complete answer ends the query; it is attested as a failed fetch is, without a result.
 """
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Querier:
                 challenge=query.challenge,
                 time_ms=time_ms,
                 exchanges=tuple(calls.exchanges),
-                body=query_reply.body_of(end),
+                body_sha256=hashlib.sha256(query_reply.body_of(end)).digest(),
                 result=end.result if isinstance(end, Conclusion) else None,
             )
             evidence = self.witness.attest(place, told, budget)

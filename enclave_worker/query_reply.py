@@ -26,9 +26,8 @@ def body_of(conclusion: Conclusion | Failure) -> bytes:
 def attested(service: str, shown: Allowed, conclusion: Conclusion | Failure, evidence: Evidence) -> Reply:
     """Return the reply to a query whose last upstream call was `shown`, with its evidence."""
     body = body_of(conclusion)
-    attestation = reply.attestation(shown, body, evidence)
     if isinstance(conclusion, Failure):
-        return reply.of({**reply.failed(conclusion), "attestation": attestation})
+        return reply.of_attested(reply.failed(conclusion), reply.attestation(shown, evidence))
     result, text = conclusion.result, body.decode("ascii")
     fields: dict[str, Any] = {"success": result.error is None, "status": 200, "headers": {}, "rawBody": text}
     fields["bodyEncoding"] = "utf-8"
@@ -37,8 +36,7 @@ def attested(service: str, shown: Allowed, conclusion: Conclusion | Failure, evi
     else:
         headers = {header_name(service, name): plain for name, plain in conclusion.texts.items()}
         fields |= {"result": result.values, "bn254": text, "bn254Headers": headers}
-        attestation["bn254Hash"] = result.fields.hex()
-    return reply.of({**fields, "attestation": attestation})
+    return reply.of_attested(fields, reply.attestation(shown, evidence, fields=result.fields))
 
 
 def header_name(service: str, field: str) -> str:

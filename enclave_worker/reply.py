@@ -1,6 +1,7 @@
 """The worker's replies as JSON, in the predecessor's shape. The parent passes them on untouched."""
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,26 +10,25 @@ from enclave_worker import legacy
 from enclave_worker.attestation import Committed
 from enclave_worker.nsm_record import NsmRecord
 from enclave_worker.upstream.exchange import Answer, Failure
-from nsm.client import Attested
 from policy.headers import is_secret
 from policy.rules import Allowed
 from wire import jsontext
 from wire.frames import MAX_FRAME_BYTES
 from wire.messages import encode_body
 
-ECHOED_PCRS = (0, 1, 2)
+NOTHING_SHA256 = hashlib.sha256(b"").digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """How a statement was signed. `attested` is the NSM's document, with the fields read from it.
+    """How a statement was signed. `shown` is the NSM's document as `shown.show` makes it.
 
     `nonce` is the predecessor's (hex) in mode `document`, `inclusion` the way to the root in `batch`, `message` the
     session key's COSE_Sign1 in `session`.
     """
 
     mode: str
-    attested: Attested
+    shown: bytes
     nonce: str | None = None
     inclusion: Committed | None = None
     message: bytes | None = None
@@ -36,10 +36,11 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What an attested reply carries as proof. `timestamp` is in Unix seconds."""
+    """What an attested reply carries as proof. `timestamp` is in Unix seconds, `body_sha256` of what is handed out."""
 
     attestation_id: str
     statement: bytes
+    body_sha256: bytes
     timestamp: int
     proof: Proof
 
@@ -84,7 +85,16 @@ def pong(*, timestamp_ms: int, boot: bytes, service: str, nsm: NsmRecord, keys: 
 
 def of(fields: dict[str, Any]) -> Reply:
     """Return the reply of these fields."""
-    return Reply(payload=jsontext.dump(fields), success=fields.get("success", True), status=fields.get("status", 200))
+    return _reply(fields, jsontext.dump(fields))
+
+
+def of_attested(fields: dict[str, Any], attestation: bytes) -> Reply:
+    """Return the reply of these fields and the JSON of its `attestation`."""
+    return _reply(fields, jsontext.with_members(fields, b'"attestation":' + attestation))
+
+
+def _reply(fields: dict[str, Any], payload: bytes) -> Reply:
+    return Reply(payload=payload, success=fields.get("success", True), status=fields.get("status", 200))
 
 
 def attested(
@@ -92,17 +102,17 @@ def attested(
 ) -> Reply:
     """Return the reply for a fetch, successful or not, with its evidence. It takes at most `most_bytes` (>= 11 MiB)."""
     fields = _answer(outcome, "text") if isinstance(outcome, Answer) else failed(outcome)
-    fields["attestation"] = attestation(allowed, body_of(outcome), evidence)
-    reply = of(fields)
+    evident = attestation(allowed, evidence)
+    reply = of_attested(fields, evident)
     if len(reply.payload) > most_bytes and isinstance(outcome, Answer):
         # JSON escapes can make text six times longer; base64 never exceeds 4/3, which the body's cap allows for.
-        reply = of({**fields, **_answer(outcome, "base64")})
+        reply = of_attested(_answer(outcome, "base64"), evident)
     return reply
 
 
-def body_of(outcome: Answer | Failure) -> bytes:
-    """Return the body a reply hands out: that of the answer, or nothing."""
-    return outcome.body if isinstance(outcome, Answer) else b""
+def body_sha256(outcome: Answer | Failure) -> bytes:
+    """Return the SHA-256 of the body that a reply hands out: that of the answer, or nothing."""
+    return outcome.sha256 if isinstance(outcome, Answer) else NOTHING_SHA256
 
 
 def _answer(answer: Answer, form: str) -> dict[str, Any]:
@@ -140,28 +150,29 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return joined
 
 
-def attestation(allowed: Allowed, body: bytes, evidence: Evidence) -> dict[str, Any]:
-    """Return a reply's `attestation`. `allowed` is the request that it shows, `body` what it hands out."""
+def attestation(allowed: Allowed, evidence: Evidence, *, fields: bytes | None = None) -> bytes:
+    """Return the JSON of a reply's `attestation`. `allowed` is the request that it shows.
+
+    `fields` is the SHA-256 of a result's field elements.
+    """
     proof = evidence.proof
-    pcrs = proof.attested.fields.pcrs
-    shown = {
+    shown: dict[str, Any] = {
         "attestationId": evidence.attestation_id,
-        "responseHash": legacy.response_hash(body),
+        "responseHash": evidence.body_sha256.hex(),
         "requestHash": legacy.request_hash(allowed.url.text, allowed.method, _public_headers(allowed)),
         "apiEndpoint": allowed.url.endpoint,
         "apiMethod": allowed.method,
         "timestamp": evidence.timestamp,
-        "nsmDocument": base64.b64encode(proof.attested.document).decode(),
-        "pcrs": {f"pcr{index}": pcrs[index].hex() for index in ECHOED_PCRS},
         "nonce": proof.nonce,
-        "statement": base64.b64encode(evidence.statement).decode(),
         "mode": proof.mode,
     }
     if proof.inclusion is not None:
         shown["inclusion"] = _inclusion(proof.inclusion)
-    if proof.message is not None:
-        shown["session"] = base64.b64encode(proof.message).decode()
-    return shown
+    if fields is not None:
+        shown["bn254Hash"] = fields.hex()
+    signed = [] if proof.message is None else [jsontext.base64_member("session", proof.message)]
+    said = jsontext.base64_member("statement", evidence.statement)
+    return jsontext.with_members(shown, proof.shown, said, *signed)
 
 
 def _inclusion(committed: Committed) -> dict[str, Any]:

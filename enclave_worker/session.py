@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull, check_clock
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
+from enclave_worker.shown import show
 from enclave_worker.statement import Identity, deterministic
 from nsm.client import Attested
 
@@ -30,15 +31,17 @@ _COORDINATE_BYTES = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """`message` is the COSE_Sign1; `attested` holds the document that vouches for the key which signed it."""
+    """`message` is the COSE_Sign1; `attested` holds the document that vouches for the key, `shown` is its JSON."""
 
     attested: Attested
+    shown: bytes
     message: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Voucher:
     attested: Attested
+    shown: bytes
     renew_ms: int  # from then on it is time for another
     last_ms: int  # from then on it is used no longer, also while another is being asked for
     ahead_ms: int  # of `time.monotonic()`, which nobody sets, the enclave's clock was then
@@ -84,7 +87,8 @@ class Session:
         structure = cbor2.dumps(["Signature1", PROTECTED, b"", user_data])
         r, s = decode_dss_signature(self._key.sign(structure, ec.ECDSA(hashes.SHA256())))
         signature = r.to_bytes(_COORDINATE_BYTES, "big") + s.to_bytes(_COORDINATE_BYTES, "big")
-        return Signed(attested=voucher.attested, message=cbor2.dumps([PROTECTED, {}, user_data, signature]))
+        message = cbor2.dumps([PROTECTED, {}, user_data, signature])
+        return Signed(attested=voucher.attested, shown=voucher.shown, message=message)
 
     def _current(self, clock_ms: Callable[[], int], deadline: float) -> _Voucher:
         voucher, now_ms = self._voucher, clock_ms()
@@ -113,6 +117,7 @@ class Session:
         left_ms = _expires_ms(attested.fields.certificate) - signed_ms
         return _Voucher(
             attested=attested,
+            shown=show(attested),
             renew_ms=signed_ms + min(MAX_AGE_MS, left_ms // 2),
             last_ms=signed_ms + min(2 * MAX_AGE_MS, left_ms * 3 // 4),
             ahead_ms=_ahead(now_ms),

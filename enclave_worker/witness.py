@@ -19,19 +19,20 @@ from enclave_worker.attestation import Attestor, Place, check_clock
 from enclave_worker.budget import Budget
 from enclave_worker.reply import Evidence, Proof
 from enclave_worker.session import Session
+from enclave_worker.shown import show
 from enclave_worker.statement import Circumstances, Exchange, Identity, Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Testimony:
-    """What happened, for whom and when. `body` is what the reply hands out, `time_ms` the enclave's clock."""
+    """What happened, for whom and when, on the enclave's clock. `body_sha256` is that of what the reply hands out."""
 
     id: str
     mode: str
     challenge: bytes | None
     time_ms: int
     exchanges: tuple[Exchange, ...]
-    body: bytes
+    body_sha256: bytes
     result: Result | None = None
 
 
@@ -77,26 +78,30 @@ class Witness:
         finally:
             budget.journey.attest += time.monotonic_ns() - began
         return Evidence(
-            attestation_id=f"enc-{uuid.uuid4()}", statement=said, timestamp=told.time_ms // 1000, proof=proof
+            attestation_id=f"enc-{uuid.uuid4()}",
+            statement=said,
+            body_sha256=told.body_sha256,
+            timestamp=told.time_ms // 1000,
+            proof=proof,
         )
 
     def _proof(self, place: Place | None, told: Testimony, leaf: bytes, deadline: float) -> Proof:
         fields = told.result.fields if told.result else None
         if place is None:
             signed = self.session.sign(statement.user_data(leaf, fields), clock_ms=self.clock_ms, deadline=deadline)
-            return Proof(mode="session", attested=signed.attested, message=signed.message)
+            return Proof(mode="session", shown=signed.shown, message=signed.message)
         if told.mode == "batch":
             committed = place.commit(leaf, deadline=deadline)
             check_clock(self.clock_ms(), committed.attested)
-            return Proof(mode="batch", attested=committed.attested, inclusion=committed)
+            return Proof(mode="batch", shown=committed.shown, inclusion=committed)
         nonce = _nonce(told)
         attested = place.attest(
             nonce=bytes.fromhex(nonce), user_data=statement.user_data(leaf, fields), deadline=deadline
         )
         check_clock(self.clock_ms(), attested)
-        return Proof(mode="document", attested=attested, nonce=nonce)
+        return Proof(mode="document", shown=show(attested), nonce=nonce)
 
 
 def _nonce(told: Testimony) -> str:
     shown, _ = told.exchanges[-1]
-    return legacy.nonce(legacy.response_hash(told.body), shown.url.endpoint, told.time_ms // 1000)
+    return legacy.nonce(told.body_sha256.hex(), shown.url.endpoint, told.time_ms // 1000)

@@ -58,13 +58,16 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPattern:
-    """A pattern, and the text that it was read from."""
+    """A pattern, and the text that it was read from; `literal` where it has no variable, and is just that text."""
 
     text: str
     segments: tuple[Literal | Variable, ...]
+    literal: bool
 
     def matches(self, path: str) -> bool:
         """Whether the raw path of a URL, as `url.parse` returns it, fits segment by segment."""
+        if self.literal:
+            return path == self.text
         before, *segments = path.split("/")
         return not before and len(segments) == len(self.segments) and all(map(_fits, self.segments, segments))
 
@@ -88,7 +91,7 @@ def parse_pattern(text: str) -> PathPattern:
     names = [segment.name for segment in segments if isinstance(segment, Variable)]
     if len(names) != len(set(names)):
         raise PatternError("two variables have the same name")
-    return PathPattern(text=text, segments=segments)
+    return PathPattern(text=text, segments=segments, literal=not names)
 
 
 def parse_query_key(text: str) -> str:

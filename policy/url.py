@@ -28,10 +28,13 @@ _URL_CHARACTERS = UNRESERVED | _GENERAL_DELIMITERS | frozenset("!$&'()*+,;=%")
 _HOST_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-.")
 _KIND_OF_CHARACTER = {"\\": "url.backslash", " ": "url.space", "#": "url.fragment", "\x7f": "url.control"}
 
+_ALIEN = re.compile(f"[^{re.escape(''.join(sorted(_URL_CHARACTERS)))}]")
+_AUTHORITY_END = re.compile("[/?]")
 _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FORBIDDEN_ESCAPE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|2[Ff]|5[Cc])")  # C0, DEL, "/", "\"
 _ESCAPED_DOT = re.compile("%2[Ee]")
 _ESCAPED_SEMICOLON = re.compile("%3[Bb]")
+_SUSPECT_SEGMENT = re.compile("//|/\\.|%2[Ee]|%3[Bb]|;")  # without one of these, no segment needs a look
 _HEXADECIMAL_LABEL = re.compile("0x[0-9a-f]*")
 
 
@@ -70,7 +73,7 @@ def parse(text: object) -> Url:
     """
     checked = _check_characters(text)
     scheme, rest = _split_scheme(checked)
-    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
     host, port_given = _read_authority(authority, scheme)
     path, query = _read_target(rest[len(authority) :])
     return Url(scheme=scheme, host=host, path=path, query=query, port_given=port_given)
@@ -115,10 +118,11 @@ def _check_characters(text: object) -> str:
         raise UrlRefused("url.type", f"the URL is of type {type(text).__name__}, expected a text")
     if len(text) > MAX_URL_BYTES:
         raise UrlRefused("url.too-long", f"the URL has {len(text)} characters, more than {MAX_URL_BYTES}")
-    for index, character in enumerate(text):
-        if character not in _URL_CHARACTERS:
-            reason = _reason_against(character)
-            raise UrlRefused(reason, f"character {index} of the URL is U+{ord(character):04X}, which is not allowed")
+    if found := _ALIEN.search(text):
+        code = f"U+{ord(found[0]):04X}"
+        raise UrlRefused(
+            _reason_against(found[0]), f"character {found.start()} of the URL is {code}, which is not allowed"
+        )
     return text
 
 
@@ -171,6 +175,8 @@ def _read_target(target: str) -> tuple[str, str | None]:
 def _check_path(path: str) -> None:
     if _FORBIDDEN_ESCAPE.search(path):
         raise UrlRefused("url.path-escape", "the path has an encoded slash, backslash or control character")
+    if not _SUSPECT_SEGMENT.search(path):
+        return
     *inner, last = path[1:].split("/")
     for segment in inner:
         _check_segment(segment)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import string
 
 from wire import jsontext
@@ -13,6 +14,7 @@ MAX_ID_CHARS = 128
 MAX_TIMEOUT_MS = 120_000  # twice the predecessor's longest wait
 MODES = ("document", "batch", "session")
 DEFAULT_MODE = "document"
+_VISIBLE = re.compile("[!-~]+")
 
 
 def identifier(value: object) -> str | None:
@@ -20,7 +22,7 @@ def identifier(value: object) -> str | None:
     if value is None or value == "":
         return None
     text = jsontext.text("id", value)
-    if len(text) > MAX_ID_CHARS or not all("!" <= char <= "~" for char in text):
+    if len(text) > MAX_ID_CHARS or not _VISIBLE.fullmatch(text):
         raise MessageError("id", f"must be 1 to {MAX_ID_CHARS} visible ASCII characters without blanks")
     return text
 

@@ -4,11 +4,13 @@
 three. Two programs that disagree on what a text says are an attack surface.
 """
 
+import binascii
 import json
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from wire.errors import MessageError
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -36,7 +38,17 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 def dump(value: object) -> bytes:
     """Return compact JSON in UTF-8. The strings must be well-formed; `parse_object` and `text` see to that."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(value).encode()
+
+
+def base64_member(name: str, data: bytes) -> bytes:
+    """Return `"name":"..."`, a member of an object with `data` in base64, which nothing needs to escape."""
+    return b'"%b":"%b"' % (name.encode(), binascii.b2a_base64(data, newline=False))
+
+
+def with_members(value: dict[str, Any], *members: bytes) -> bytes:
+    """Return `dump(value)`, an object that is not empty, with members that are JSON already behind its own."""
+    return b",".join((dump(value)[:-1], *members)) + b"}"
 
 
 def text(field: str, value: object) -> str:
@@ -66,12 +78,10 @@ def _is_well_formed(value: str) -> bool:
     return True
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise MessageError("", "an object holds the same key twice")
-        found[key] = value
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MessageError("", "an object holds the same key twice")
     return found
 
 

@@ -5,6 +5,7 @@ the method is safe to repeat (RFC 9110, 9.2.2, safe methods only). Every connect
 counted in `attempts`, which the statement shows.
 """
 
+import hashlib
 import ssl
 import time
 
@@ -81,10 +82,12 @@ class Client:
             self._pool.give(key, connection)
         else:
             connection.close()
+        body = reader.body
         return Answer(
             status=reader.status,
             headers=reader.headers,
-            body=reader.body,
+            body=body,
+            sha256=hashlib.sha256(body).digest(),
             framing=reader.framing,
             transport=connection.transport,
             attempts=attempts,

@@ -27,13 +27,14 @@ PLAIN = Transport()
 class Answer:
     """A complete final response: header fields in their order and spelling, body bytes as sent, not decompressed.
 
-    `framing` says what ended the body; "close" stands for a TLS close_notify. `attempts` counts the connections on
-    which the request was begun.
+    `sha256` is that of the body, taken once: bodies have megabytes. `framing` says what ended the body; "close" stands
+    for a TLS close_notify. `attempts` counts the connections on which the request was begun.
     """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    sha256: bytes
     framing: Framing
     transport: Transport
     attempts: int
