@@ -12,6 +12,7 @@ from enclave_worker.journey import LEAST_WAIT_NS, Journey
 from enclave_worker.upstream.phases import Phases
 from enclave_worker.worker import Capacity
 from tests.enclave_kit import HOST, Enclave, Gate, enclave, in_threads
+from tests.fake_enclave import wait_until
 from tests.sealing import sealer
 from tests.toy_service import OPERATIONS, TOML
 from wire import hops
@@ -124,35 +125,27 @@ def test_of_a_sealed_question_only_what_its_carrier_can_measure_is_told() -> Non
 
 
 def test_a_report_counts_the_others_under_way_and_what_waits_for_the_nsm() -> None:
-    gate, entered = Gate(), threading.Semaphore(0)
+    gate = Gate()
 
     def held(request: Request) -> Response:
         if request.path == "/held":
-            entered.release()
-            gate.busy.wait(5)
-            time.sleep(SLOW_US / 1e6)
-            gate.open.set()
+            gate.open.wait(10)
         return Response(status=200, headers=(), body=b"x")
 
     with enclave(held, nsm=gate) as running:  # type: ignore[arg-type]
-        refused = threading.Thread(target=lambda: report_of(running, url=f"https://{HOST}/held"))
-        refused.start()
-        assert entered.acquire(timeout=5)
-        waiting = [threading.Thread(target=lambda: running.fetch("/a1")) for _ in range(3)]
-        for thread in waiting:
-            thread.start()
-        assert gate.busy.wait(5)
-        attestor = running.worker._attestor
-        seen = set()
-        while not gate.open.is_set():
+
+        def load() -> tuple[int, int]:
             report = report_of(running, url="https://elsewhere.test/")
-            seen.add((report.fetches, report.nsm_queue))
-        for thread in (refused, *waiting):
+            return report.fetches, report.nsm_queue
+
+        threads = [threading.Thread(target=running.fetch, args=(path,)) for path in ("/held", "/a1", "/a2", "/a3")]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: load() == (4, 2))  # one of the three is in the NSM, and waits no longer
+        gate.open.set()
+        for thread in threads:
             thread.join()
-        assert max(fetches for fetches, _ in seen) == 4
-        assert max(queue for _, queue in seen) == 2  # one of the three is the NSM's
-        idle = report_of(running)
-        assert (idle.fetches, idle.nsm_queue, attestor.waiting) == (0, 0, 0)
+        assert load() == (0, 0)
 
 
 def test_the_trace_id_is_in_the_log_and_nowhere_else() -> None:
