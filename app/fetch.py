@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
@@ -27,10 +27,11 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = body.identified(body.read(_decode))
+        call = body.read(_decode)
+        body.name(call)
         return relay.deliver(
             _route(router, call),
-            lambda left_ms: messages.encode_call(replace(call, timeout_ms=left_ms)),
+            lambda left_ms: messages.encode_call(replace(call, id=g.request_id, timeout_ms=left_ms)),
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,

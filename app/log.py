@@ -5,9 +5,12 @@ a request is found again by its `requestId`.
 """
 
 import json
-import sys
+import os
 import time
 from typing import TextIO
+
+STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
+_ENCODE = json.JSONEncoder().encode
 
 
 class Log:
@@ -18,8 +21,11 @@ class Log:
 
     def event(self, name: str, **fields: str | int | bool | None) -> None:
         """Write one event. A full disk or closed pipe is no reason to stop serving."""
-        line = {"time": round(time.time(), 3), "event": name, **fields}
+        line = _ENCODE({"time": round(time.time(), 3), "event": name, **fields}) + "\n"
         try:
-            (self._stream or sys.stderr).write(json.dumps(line) + "\n")
+            if self._stream is None:
+                os.write(STANDARD_ERROR, line.encode())
+            else:
+                self._stream.write(line)
         except (OSError, ValueError):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
@@ -27,12 +27,13 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
 
     @routes.post("/attest/query")
     def attest_query() -> Response:
-        query = body.identified(body.read(queries.decode))
+        query = body.read(queries.decode)
+        body.name(query)
         fleet = router.named(query.service)
         _check_early(fleet, query)
         return relay.deliver(
             fleet,
-            lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
+            lambda left_ms: queries.encode(replace(query, id=g.request_id, timeout_ms=left_ms)),
             event="query",
             total_ms=query.timeout_ms or timeout_ms,
             log=log,

@@ -76,7 +76,7 @@ def answer(served: Served) -> Response:
     headers = {"X-Enclave": served.enclave.name}
     if served.carried.report is not None:
         headers["X-Enclave-Boot"] = served.carried.report.boot
-    return Response(served.carried.reply, headers=headers, mimetype="application/json")
+    return Response(served.carried.reply, headers=headers, content_type="application/json")
 
 
 def call(

@@ -55,10 +55,8 @@ class Report:
 
 def attach(payload: bytes, hop: Hop) -> bytes:
     """Return the payload of a question, a JSON object with at least one member, with `hop` added."""
-    said: dict[str, Any] = {"report": hop.report}
-    if hop.trace is not None:
-        said["trace"] = hop.trace
-    return payload[:-1] + b',"%b":%b}' % (FIELD.encode(), jsontext.dump(said))
+    trace = b"" if hop.trace is None else b',"trace":"%b"' % hop.trace.encode()
+    return b'%b,"hop":{"report":%b%b}}' % (payload[:-1], b"true" if hop.report else b"false", trace)
 
 
 def take(question: dict[str, Any]) -> Hop:

@@ -1,7 +1,8 @@
 """How a request ended, in one word of a fixed list: the label `outcome`.
 
-`success` and `upstream_failure` are attested answers. `refused` is what policy, enclave or parent do not allow;
-`enclave_failure` an enclave that could not attest, or answered without the protocol's form.
+`success` is an attested answer of the upstream's, whatever its status; `upstream_failure` an attested failure, or an
+answer that could not be attested. `refused` is what parent or enclave do not allow. `unreachable` is an enclave that
+broke off, `busy` a place that was not to be had, `limited` a caller beyond its limits.
 """
 
 SUCCESS = "success"
