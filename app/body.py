@@ -59,7 +59,8 @@ def _check_media_type() -> None:
 
 def _cut_short(error: Exception) -> ApiError:
     """Return the answer to a request without its end: silence (gunicorn_worker.SILENCE_SECONDS) or a lost caller."""
-    if isinstance(error, BlockingIOError) or isinstance(error.__context__, BlockingIOError):
+    silent = (BlockingIOError, TimeoutError)  # without TLS, and with it
+    if isinstance(error, silent) or isinstance(error.__context__, silent):
         return ApiError(408, "request_timeout", "The rest of the request did not come")
     return ApiError(400, "bad_request", "The request was cut short")
 

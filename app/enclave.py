@@ -57,11 +57,15 @@ class Seen:
 class Enclave:
     """One enclave: its connections, and what this process knows of it. `name` is `vies/16`.
 
-    `in_flight`, `failures` (calls that failed in a row), `held_until` (0.0: not held) and `draining` are plain numbers,
-    for whoever wants to show them; only the `Fleet` writes them.
+    `in_flight`, `failures` (calls that failed in a row), `held_until` (0.0: not held), `ejected` (calls go elsewhere,
+    if there is anywhere else, because of what went wrong here) and `draining` are plain values, for whoever wants to
+    show them; only the `Fleet` writes them.
     """
 
-    __slots__ = ("cid", "draining", "failures", "held_until", "in_flight", "name", "pool", "seen", "service", "slot")
+    __slots__ = (
+        *("cid", "draining", "ejected", "failures", "held_until", "in_flight"),
+        *("name", "pool", "seen", "service", "slot"),
+    )
 
     def __init__(self, service: Manifest, address: Address, *, number: int, connections: int) -> None:
         self.service = service
@@ -72,6 +76,7 @@ class Enclave:
         self.in_flight = 0
         self.failures = 0
         self.held_until = 0.0
+        self.ejected = False
         self.draining = False
         self.seen: Seen | None = None
         self.slot: Slot | None = None
@@ -87,6 +92,6 @@ class Enclave:
         return self.failures if self.held_until else 0
 
     @property
-    def ejected(self) -> bool:
-        """Whether calls go elsewhere, if there is anywhere else, because of what went wrong here."""
-        return self.held_until > 0 or (self.seen is not None and not self.seen.fit)
+    def fit(self) -> bool:
+        """Whether calls may go there: it is not held, and was not found unfit by the last ping."""
+        return not self.held_until and (self.seen is None or self.seen.fit)

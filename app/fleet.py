@@ -39,7 +39,8 @@ class Served(NamedTuple):
 class Fleet:
     """The enclaves of one service. Safe to use from many threads.
 
-    `on_trouble` is called, without a lock, for an enclave that failed a call or let its time pass: it should be pinged.
+    `on_trouble` is called, without a lock, for an enclave that should be pinged: it failed a call, let its time pass,
+    or was asked while it was ejected.
     """
 
     def __init__(self, service: Manifest, addresses: Sequence[Address], *, connections: int) -> None:
@@ -138,7 +139,7 @@ class Fleet:
             raise
         finally:
             self._end(enclave, well=well)
-            if well is False:
+            if well is False or enclave.ejected:  # what an ejected one answers is news, too
                 self.on_trouble(enclave)
         return carried
 
@@ -188,6 +189,8 @@ class Fleet:
 
     def _sort(self) -> None:
         """Find who gets calls: the fit that are not drained; else the fit; else all."""
+        for enclave in self.enclaves:
+            enclave.ejected = not enclave.fit
         fit = [enclave for enclave in self.enclaves if not enclave.ejected]
         self._usable = tuple([enclave for enclave in fit if not enclave.draining] or fit or self.enclaves)
 

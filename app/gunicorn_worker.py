@@ -133,7 +133,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
-        refusal = MALFORMED if isinstance(exc, errors.ParseException) else BUG
+        refusal = MALFORMED if isinstance(exc, errors.ParseException | OSError) else BUG  # OSError: of TLS
         status, reason, code = REFUSALS.get(type(exc), refusal)
         request_id = str(uuid.uuid4())
         Log().event("http error", requestId=request_id, status=status, error=type(exc).__name__)

@@ -7,7 +7,21 @@ a request is found again by its `requestId`.
 import json
 import os
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
+
+
+class Named(Protocol):
+    """Somebody whose name may be logged."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+def of_caller(caller: Named | None) -> dict[str, str]:
+    """Return what a line says of who asked: nothing where everybody may ask."""
+    return {} if caller is None else {"caller": caller.name}
+
 
 STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
 _ENCODE = json.JSONEncoder().encode

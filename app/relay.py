@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flask import Response, g
+from flask import Response, current_app, g
 
 from app.errors import ApiError
 from app.fleet import Fleet, Served
-from app.log import Log
+from app.log import Log, of_caller
 from app.pool import PoolFull
 from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
@@ -61,6 +61,7 @@ def deliver(
     log.event(
         event,
         requestId=g.request_id,
+        **of_caller(g.caller),
         service=fleet.service.name,
         enclave=served.enclave.name,
         success=report.success,
@@ -91,10 +92,12 @@ def call(
     """Return what one of the enclaves answers. `deadline` is an instant on `time.monotonic()`; the rest as `Fleet.ask`.
 
     Raises:
-        ApiError: 502, 503 or 504.
+        ApiError: 403, 502, 503 or 504.
     """
     try:
-        return fleet.ask(question, deadline=deadline, key=key, again=again, trace=trace)
+        with current_app.extensions["gate"].admit(fleet.service.name, deadline=deadline):
+            g.passage.admitted()
+            return fleet.ask(question, deadline=deadline, key=key, again=again, trace=trace)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:

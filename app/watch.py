@@ -5,22 +5,28 @@ The other modules say two things, through `flask.g.passage`: that an enclave is 
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flask import Flask, Response, g, request
 
 from app.metrics import outcomes
 from app.metrics.latest import Latest
-from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, Meters
+from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, QUEUE, Meters
 from app.metrics.numbers import Labels
 from app.tracing.traces import Trace, Tracer
 from wire.hops import Report
 
+LEAST_WAIT_US = 100  # ours, as in the enclave: shorter than that is no wait but the work of looking
+NOTHING: Mapping[str, int] = {}
+
 
 @dataclass(slots=True)
 class Passage:
-    """One request on its way. `report` is what the enclave said of its answer, once there is one."""
+    """One request on its way. `report` is what the enclave said of its answer, once there is one.
+
+    `waited_us` is how long the request waited in the parent for a place at its service.
+    """
 
     watch: "Watch"
     route: str
@@ -28,12 +34,26 @@ class Passage:
     began_ns: int = field(default_factory=time.monotonic_ns)
     service: str = NO_SERVICE
     report: Report | None = None
+    asked_ns: int = 0
+    waited_us: int = 0
 
     def asks(self, service: str) -> str | None:
         """Note that an enclave of `service` is asked now. Returns the `traceparent` that goes with the question."""
         self.service = service
         self.watch.in_flight[service].append(None)
+        self.asked_ns = time.monotonic_ns()
         return self.trace.asks(service)
+
+    def admitted(self) -> None:
+        """Note that the wait for a place, if there was one, is over."""
+        waited_us = (time.monotonic_ns() - self.asked_ns) // 1000
+        if self.asked_ns and waited_us >= LEAST_WAIT_US:
+            self.waited_us = waited_us
+
+    def timings_us(self) -> Mapping[str, int]:
+        """Return what the enclave measured, and with its own wait the one before it."""
+        told = NOTHING if self.report is None else self.report.timings_us
+        return {**told, QUEUE: told.get(QUEUE, 0) + self.waited_us} if self.waited_us else told
 
     def heard(self, cid: int, report: Report) -> None:
         """Note that the enclave with this CID has answered, and what it reported."""
@@ -98,9 +118,10 @@ class Watch:
             outcome = outcomes.of_http(status)
         seconds = (time.monotonic_ns() - passage.began_ns) / 1e9
         self._meters.answered(service=service, route=passage.route, outcome=outcome, seconds=seconds)
-        if report is not None:
-            self._meters.phases(service, report.timings_us)
-        passage.trace.end(outcome, status, report)
+        timings_us = passage.timings_us()
+        if timings_us:
+            self._meters.phases(service, timings_us)
+        passage.trace.end(outcome, status, timings_us, boot="" if report is None else report.boot)
         return response
 
     def _read_in_flight(self) -> Iterable[tuple[Labels, float]]:

@@ -223,8 +223,8 @@ class Attestor:
         root, paths = tree.root_and_paths(leaves)
         size = len(leaves)
         attested = client.attest(self._exchange, user_data=statement.user_data(root, size=size))
-        self.record.succeeded()
         shown = show(_measured(attested))
+        self.record.succeeded()
         return [Committed(attested=attested, shown=shown, index=i, size=size, path=p) for i, p in enumerate(paths)]
 
 

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from app import create_app
-from app.config import SERVICES, Config, ConfigError, from_environment
+from app import create_app, listening
+from app.admission import Admission
+from app.config import SERVICES, Config, ConfigError, Serving, from_environment, read_callers, serving
+from app.limits.values import Limits
+from app.tls import TlsFiles
 from policy.errors import ManifestError
+from tests.gate_kit import admitting, token_toml
 from tests.parent import VIES, json_of, service, service_toml
 from wire.addresses import UnixAddress, VsockAddress
 
@@ -149,3 +153,88 @@ def test_a_service_without_an_enclave_or_with_one_twice_stops_the_start(tmp_path
         Config(manifests=(VIES,), addresses={"vies": ()})
     with pytest.raises(ValueError, match=r"^two enclaves at the same address$"):
         Config(manifests=(VIES,), addresses={"vies": (address, address)})
+
+
+# --- who may ask, and how gunicorn listens
+
+
+def test_the_gate_s_settings_come_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "tokens.toml").write_text(token_toml("agent-a"))
+    config = from_environment(
+        {
+            "TOKENS_FILE": str(tmp_path / "tokens.toml"),
+            "TRUSTED_PROXIES": "10.0.0.5,unix",
+            "VIES_RATE": "20",
+            "VIES_CONCURRENT": "30",
+            "STRIPE_PAYMENT_RATE": "3",
+            "STRIPE_PAYMENT_BURST": "9",
+            "BODIES_MIB": "64",
+        }
+    ).admission
+    assert config.callers is not None
+    assert [caller.name for caller in config.callers.all] == ["agent-a"]
+    assert (config.proxies.include("10.0.0.5"), config.proxies.unix, config.body_bytes) == (True, True, 64 * 2**20)
+    assert config.limits == {
+        "vies": Limits(rate=20, burst=20, concurrent=30),
+        "stripe-payment": Limits(rate=3, burst=9),
+    }
+
+
+def test_without_settings_everybody_on_this_host_may_ask() -> None:
+    assert from_environment({}).admission == Admission()
+    assert serving({}) == Serving(bind="127.0.0.1:5001", processes=2, tls=None)
+    assert serving({"BIND": "", "WEB_WORKERS": ""}) == serving({})
+
+
+def test_callers_that_were_read_before_are_not_read_again(tmp_path: Path) -> None:
+    callers = admitting(token_toml("agent-a")).callers
+    assert from_environment({"TOKENS_FILE": "/none"}, callers=callers).admission.callers is callers
+
+
+def test_tls_has_a_certificate_a_key_and_perhaps_roots_for_clients() -> None:
+    files = {"TLS_CERTIFICATE": "/c", "TLS_KEY": "/k"}
+    assert serving(files).tls == TlsFiles(certificate="/c", key="/k")
+    assert serving({**files, "TLS_CLIENT_ROOTS": "/r"}).tls == TlsFiles(certificate="/c", key="/k", client_roots="/r")
+    for missing in files:
+        with pytest.raises(ConfigError, match="TLS_CERTIFICATE: set it together with TLS_KEY"):
+            serving({name: path for name, path in files.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"TOKENS_FILE": "/none"}, "TOKENS_FILE: No such file or directory"),
+        ({"TRUSTED_PROXIES": "unix"}, "TRUSTED_PROXIES: set TOKENS_FILE too, which says whose a client certificate is"),
+        ({"VIES_RATE": "0"}, "VIES_RATE: expected a whole number from 1 to 1000000"),
+        ({"VIES_CONCURRENT": "-1"}, "VIES_CONCURRENT: expected a whole number from 1 to 1000000"),
+        ({"BODIES_MIB": "20"}, "BODIES_MIB: expected a whole number from 32 to 65536"),
+    ],
+)
+def test_a_setting_of_the_gate_that_cannot_be_used_stops_the_start(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_environment(environ)
+    assert str(caught.value) == message
+
+
+def test_a_file_of_callers_that_cannot_be_used_is_named_by_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "tokens.toml").write_text(token_toml("a", "x", 'services = ["viez"]'))
+    with pytest.raises(ConfigError, match=r"^TOKENS_FILE: tokens\[0\]\.services: expected some of "):
+        read_callers({"TOKENS_FILE": str(tmp_path / "tokens.toml")})
+
+
+def test_a_proxy_that_is_everybody_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "tokens.toml").write_text(token_toml("a"))
+    with pytest.raises(ConfigError, match="TRUSTED_PROXIES: expected addresses"):
+        from_environment({"TOKENS_FILE": str(tmp_path / "tokens.toml"), "TRUSTED_PROXIES": "0.0.0.0/0"})
+
+
+@pytest.mark.parametrize("name", [("127.0.0.1", 5001), ("127.9.9.9", 1), ("::1", 5001, 0, 0), "/run/x", b"\0x", ""])
+def test_what_only_this_host_reaches_needs_no_callers(name: object) -> None:
+    listening.check([name], callers=False)
+
+
+@pytest.mark.parametrize("name", [("0.0.0.0", 1), ("10.0.0.1", 1), ("::", 1, 0, 0), ("localhost", 1), (16, 5001), None])
+def test_anything_else_does(name: object) -> None:
+    listening.check([name], callers=True)
+    with pytest.raises(listening.OpenToAnybody, match="nothing says who may ask"):
+        listening.check([("127.0.0.1", 1), name], callers=False)

@@ -289,7 +289,7 @@ def test_two_processes_are_summed_and_a_reload_forgets_no_request(tmp_path: Path
     (numbers / "counter_1.db").write_bytes(b"what a parent before this one left behind, and is no longer read")
     with (
         FakeEnclave(tmp_path / "enclave", reports()),
-        Gunicorn(tmp_path / "enclave", tmp_path / "log", workers=2, PROMETHEUS_MULTIPROC_DIR=str(numbers)) as gunicorn,
+        Gunicorn(tmp_path / "enclave", tmp_path / "log", workers=2, environ={files.VARIABLE: str(numbers)}) as gunicorn,
     ):
         made = _ask_until(gunicorn, lambda: len(_busy(numbers)) == 2)
         assert _requests(gunicorn) == made

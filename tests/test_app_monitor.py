@@ -19,7 +19,7 @@ from app.config import Config
 from app.monitor import Monitor
 from app.state import StateFolder
 from tests.fake_enclave import PING, FakeEnclave, Peer, Script, keeps, silent, wait_until
-from tests.parent import LEAST, VIES, json_of, serving
+from tests.parent import LEAST, VIES, Answer, Gunicorn, json_of, serving
 from wire.addresses import UnixAddress
 
 ENCLAVE = {"EnclaveCID": 16, "MemoryMiB": 512, "State": "RUNNING", "Flags": "NONE", "EnclaveName": "vies"}
@@ -192,6 +192,29 @@ def test_a_process_that_stops_is_not_ready(tmp_path: Path) -> None:
         ready = client.get("/readyz")
         assert (ready.status_code, json_of(ready)) == (503, {"ready": False, "stopping": True, "missing": []})
         assert client.get("/livez").status_code == 200
+
+
+def test_under_gunicorn_a_process_that_was_told_to_end_says_so_on_a_connection_that_is_still_open(
+    tmp_path: Path,
+) -> None:
+    with FakeEnclave(tmp_path / "enclave", keeps()), Gunicorn(tmp_path / "enclave", tmp_path / "log") as gunicorn:
+        connection = gunicorn.connect()
+        connection.request("GET", "/readyz")
+        assert Answer(connection.getresponse()).status == 200
+        gunicorn.terminate()
+        time.sleep(0.5)  # gunicorn keeps such connections for two seconds
+        connection.request("GET", "/readyz")
+        answer = Answer(connection.getresponse())
+        connection.close()
+    assert (answer.status, answer.json["stopping"]) == (503, True)
+
+
+def test_gunicorn_watches_before_the_first_request(tmp_path: Path) -> None:
+    with (
+        FakeEnclave(tmp_path / "enclave", keeps()) as enclave,
+        Gunicorn(tmp_path / "enclave", tmp_path / "log"),
+    ):
+        wait_until(lambda: PING in enclave.received, seconds=20)
 
 
 # --- drained

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app import pong
 from app.pong import NotAPong, Pong
+from enclave_worker.nsm_record import NsmRecord
 from tests.enclave_kit import enclave
 from tests.fake_enclave import PONG
 
@@ -92,6 +93,19 @@ def test_our_worker_s_pong_is_read_and_its_nsm_ages_and_is_made_fresh_by_a_docum
     assert second.nsm_age_ms is not None
     assert second.nsm_age_ms < 10_000
     assert second.keys == first.keys
+
+
+def test_a_document_ends_the_count_of_the_nsm_s_failures() -> None:
+    now = [5.0]
+    record = NsmRecord(lambda: now[0])
+    for _ in range(3):
+        record.failed()
+    assert (record.age_ms, record.failures) == (None, 3)
+    record.succeeded()
+    now[0] = 7.5
+    assert (record.age_ms, record.failures) == (2500, 0)
+    record.failed()
+    assert (record.age_ms, record.failures) == (2500, 1)
 
 
 def test_a_ping_asks_the_nsm_for_nothing_and_tells_of_its_failures() -> None:

@@ -119,11 +119,13 @@ def test_draining_waits_for_every_process_and_says_what_holds_it_up(
     assert StateFolder(tmp_path).draining() == {"vies/16"}
 
 
-def test_draining_waits_for_a_process_that_has_not_seen_the_mark(tmp_path: Path) -> None:
+def test_draining_waits_for_a_process_that_has_not_seen_the_mark_or_has_calls_under_way(tmp_path: Path) -> None:
     with closing(StateFolder(tmp_path).open(NAMES)) as ledger:
         assert run(tmp_path, "vies", "16", "--wait", "0.3") == 1
         slot = ledger.slots["vies/16"]
-        slot.cells[slot.draining] = 1
+        slot.cells[slot.draining], slot.cells[slot.calls] = 1, 2
+        assert run(tmp_path, "vies", "16", "--wait", "0.3") == 1
+        slot.cells[slot.calls] = 0
         assert run(tmp_path, "vies", "16", "--wait", "0.3") == 0
         assert run(tmp_path, "vies", "20", "--wait", "0.3") == 1  # the mark of one is none of another
 

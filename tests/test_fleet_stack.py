@@ -1,6 +1,7 @@
 """Two enclaves of one service behind two gunicorn processes: killed, hung, drained and sealed to, under load.
 
-One stack serves the whole module; each test leaves it as it found it.
+One stack serves the whole module; after each test it is made whole again. Each process sees for itself how an enclave
+is, so that what one of them shows is waited for until all of them do.
 """
 
 import base64
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from devstack.hmrc import Hmrc
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.fake_enclave import wait_until
+from tytle_verifier import SealedClient
 
 FAST = commands.lookup("PT", "507172230")
 SLOW = {"url": f"https://ec.europa.eu{SLOW_PATH}", "method": "GET", "timeoutMs": 30000}
@@ -45,6 +47,22 @@ def stack(slow: SlowVies) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _whole_again(stack: Stack, slow: SlowVies) -> Iterator[None]:
+    yield
+    slow.go_on.set()
+    for number, cid in enumerate(("16", "116")):
+        (stack.state / "draining" / f"vies.{cid}").unlink(missing_ok=True)
+        if stack._running[number].poll() is not None:
+            stack.start_worker(number)
+    settled(lambda: all(each["healthy"] and not each["draining"] for each in enclaves(stack).values()))
+
+
+def settled(condition: Callable[[], bool], *, times: int = 8) -> None:
+    """Wait until `condition` holds so often in a row that every process has been asked."""
+    wait_until(lambda: all(condition() for _ in range(times)), seconds=30)
+
+
 def post(stack: Stack, call: dict[str, Any] = FAST) -> requests.Response:
     return requests.post(f"{stack.url}/attest/fetch", json=call, timeout=40)
 
@@ -58,8 +76,13 @@ def processes(stack: Stack) -> list[int]:
 def serving(stack: Stack, count: int = 60) -> Counter[str]:
     """Return which enclaves answered `count` calls, every one of them well, and how many each."""
     answers = [post(stack) for _ in range(count)]
-    assert all(answer.json()["success"] for answer in answers)
+    assert [answer.text for answer in answers if not answer.json()["success"]] == []
     return Counter(answer.headers["X-Enclave"] for answer in answers)
+
+
+def both_serve(stack: Stack) -> None:
+    """Wait until both enclaves answer calls. A busy machine has one miss a ping now and then, which is no failure."""
+    wait_until(lambda: serving(stack, 8).keys() == {FIRST, SECOND}, seconds=30)
 
 
 def drain(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -146,39 +169,37 @@ def test_an_enclave_killed_under_load_costs_the_calls_under_way_there_and_comes_
     assert [said for said in lost if said[0] > killed] == []  # none was lost that had not begun before
     assert {enclave for began, _, enclave, _ in load.answers if killed < began < middle and enclave} == {FIRST}
     assert len(load.answers) > 5 * CALLERS
-    wait_until(lambda: post(stack).headers["X-Enclave"] == SECOND, seconds=10)
+    wait_until(lambda: post(stack).headers["X-Enclave"] == SECOND, seconds=20)
     assert health.status_code == 200
 
 
 def test_one_dead_enclave_of_two_is_told_and_leaves_the_service_healthy(stack: Stack) -> None:
     stack.kill_worker(0)
-    wait_until(lambda: not enclaves(stack)[16]["healthy"], seconds=10)
+    settled(lambda: not enclaves(stack)[16]["healthy"])
     health = requests.get(f"{stack.url}/health", timeout=20)
     said = health.json()
     assert (health.status_code, said["healthy"], said["degraded"]) == (200, True, True)
     assert requests.get(f"{stack.url}/readyz", timeout=20).status_code == 200
     stack.kill_worker(1)
-    wait_until(lambda: requests.get(f"{stack.url}/readyz", timeout=20).status_code == 503, seconds=15)
+    settled(lambda: requests.get(f"{stack.url}/readyz", timeout=20).status_code == 503)
     assert requests.get(f"{stack.url}/health", timeout=20).status_code == 503
     assert requests.get(f"{stack.url}/livez", timeout=20).status_code == 200
     assert post(stack).status_code == 502
     for number in (0, 1):
         stack.start_worker(number)
-    wait_until(lambda: serving(stack, 8).keys() == {FIRST, SECOND}, seconds=15)
+    both_serve(stack)
     assert requests.get(f"{stack.url}/readyz", timeout=20).json() == {"ready": True, "stopping": False, "missing": []}
 
 
 def test_an_enclave_that_hangs_is_left_out_and_comes_back(stack: Stack) -> None:
     os.kill(stack.worker_pid(1), signal.SIGSTOP)
     try:
-        end = time.monotonic() + 20
-        while time.monotonic() < end and enclaves(stack)[116]["healthy"]:
-            requests.post(f"{stack.url}/attest/fetch", json={**FAST, "timeoutMs": 500}, timeout=10)
-        time.sleep(3)  # until both processes have seen it
-        assert serving(stack, 20).keys() == {FIRST}
+        impatient = {**FAST, "timeoutMs": 2000}
+        wait_until(lambda: {post(stack, impatient).headers.get("X-Enclave") for _ in range(12)} == {FIRST}, seconds=60)
+        settled(lambda: not enclaves(stack)[116]["healthy"])
     finally:
         os.kill(stack.worker_pid(1), signal.SIGCONT)
-    wait_until(lambda: serving(stack, 8).keys() == {FIRST, SECOND}, seconds=15)
+    both_serve(stack)
 
 
 def test_a_drained_enclave_gets_no_calls_from_any_process_and_none_is_lost(stack: Stack) -> None:
@@ -197,7 +218,7 @@ def test_a_drained_enclave_gets_no_calls_from_any_process_and_none_is_lost(stack
     identities = [requests.get(f"{stack.url}/enclaves/vies/identity", timeout=20) for _ in range(6)]
     assert {identity.headers["X-Enclave"] for identity in identities} == {SECOND}
     assert drain(stack, "16", "--undo").returncode == 0
-    wait_until(lambda: serving(stack, 8).keys() == {FIRST, SECOND}, seconds=10)
+    both_serve(stack)
 
 
 def test_draining_the_last_enclave_refuses_nothing_and_is_not_ready(stack: Stack) -> None:
@@ -206,9 +227,6 @@ def test_draining_the_last_enclave_refuses_nothing_and_is_not_ready(stack: Stack
     assert sum(serving(stack, 6).values()) == 6
     answer = requests.get(f"{stack.url}/readyz", timeout=20)
     assert (answer.status_code, answer.json()["missing"]) == (503, ["vies"])
-    for cid in ("16", "116"):
-        drain(stack, cid, "--undo")
-    wait_until(lambda: requests.get(f"{stack.url}/readyz", timeout=20).ok, seconds=10)
 
 
 def test_a_drain_waits_for_the_call_that_is_under_way(stack: Stack, slow: SlowVies) -> None:
@@ -217,7 +235,6 @@ def test_a_drain_waits_for_the_call_that_is_under_way(stack: Stack, slow: SlowVi
         assert (early.returncode, early.stdout.count("1 calls under way")) == (1, 1)
     assert replies[0].json()["success"] is True
     assert drain(stack, "116", "--wait", "10").returncode == 0
-    drain(stack, "116", "--undo")
 
 
 def test_a_process_that_was_killed_holds_up_no_drain(stack: Stack, slow: SlowVies) -> None:
@@ -236,28 +253,26 @@ def test_a_process_that_was_killed_holds_up_no_drain(stack: Stack, slow: SlowVie
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: len(set(processes(stack)) - set(killed)) == 2, seconds=20)
-    wait_until(lambda: requests.get(f"{stack.url}/readyz", timeout=20).ok, seconds=20)
+    settled(lambda: requests.get(f"{stack.url}/readyz", timeout=20).ok)
     assert drain(stack, "16", "--wait", "10").returncode == 0
     assert len(list((stack.state / "calls").iterdir())) == 2
     slow.go_on.set()
     for caller in callers:
         caller.join()
-    drain(stack, "16", "--undo")
 
 
 def test_what_is_sealed_reaches_the_enclave_with_the_key_through_any_process(stack: Stack) -> None:
-    clients = []
-    for _ in range(6):
+    clients: dict[bytes, SealedClient] = {}
+    while len(clients) < 2:  # until there are keys of both
         client = commands.sealed_client(stack)
-        clients.append((client, client.seal(commands.challenged(FAST)).identity))
-    assert len({identity.boot for _, identity in clients}) == 2  # keys of both
+        clients[client.seal(commands.challenged(FAST)).identity.boot] = client
     used = Counter()
-    for turn in range(4):
-        for client, identity in clients:
+    for turn in range(12):
+        for boot, client in clients.items():
             sent = commands.challenged(FAST)
             sealed = client.seal(sent)
             answer = requests.post(f"{stack.url}/attest/sealed", data=sealed.data, headers=commands.JSON, timeout=40)
-            assert answer.headers["X-Enclave-Boot"] == identity.boot.hex(), turn
+            assert answer.headers["X-Enclave-Boot"] == boot.hex(), turn
             commands.verify(stack, sent, sealed.open(answer.content))
             used[answer.headers["X-Enclave"]] += 1
     assert used.keys() == {FIRST, SECOND}
@@ -274,7 +289,6 @@ def test_what_is_sealed_to_a_drained_enclave_is_still_delivered_there(stack: Sta
         answer = requests.post(f"{stack.url}/attest/sealed", data=sealed.data, headers=commands.JSON, timeout=40)
         assert answer.headers["X-Enclave"] == f"vies/{cid}"
         commands.verify(stack, sent, sealed.open(answer.content))
-    drain(stack, str(cid), "--undo")
 
 
 def test_a_key_of_nobody_is_refused_as_such(stack: Stack) -> None:

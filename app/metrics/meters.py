@@ -20,9 +20,9 @@ NO_SERVICE = "none"  # the request did not get as far as an enclave
 OTHER_ROUTE = "other"  # there is no such route
 QUESTIONS = ("fetch", "query", "sealed")  # the routes that ask an enclave
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
-TOTAL = "total"
+QUEUE, TOTAL = "queue", "total"
 PHASES = {
-    "queue": "queue",
+    QUEUE: "queue",
     "connect": "connect",
     "tls": "tls",
     "firstByte": "first_byte",
@@ -64,7 +64,7 @@ class Meters:
         )
         phases = Histogram(
             "tytle_phase_seconds",
-            "Time that a request spent in one phase inside the enclave; total is all of it there.",
+            "Time that a request spent in one phase; total is all of it inside the enclave.",
             ("service", "phase"),
             buckets=BUCKETS,
             registry=registry,

@@ -33,7 +33,6 @@ from app.metrics import outcomes
 from app.metrics.meters import PHASES, QUESTIONS, TOTAL
 from app.tracing.traces import NO_TRACE, Trace
 from wire import hops
-from wire.hops import Report
 
 DEFAULT_SERVICE_NAME = "tytle-parent"
 
@@ -82,15 +81,14 @@ class _Spans:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
     def heard(self) -> None:
-        if self._enclave is not None:
+        if self._enclave is not None and self._enclave.is_recording():
             self._enclave.end()
 
-    def end(self, outcome: str, http_status: int, report: Report | None) -> None:
-        if report is not None:
-            self._draw(report.timings_us)
-            self._request.set_attribute("tytle.boot", report.boot)
-        else:
-            self.heard()
+    def end(self, outcome: str, http_status: int, timings_us: Mapping[str, int], *, boot: str) -> None:
+        self.heard()
+        self._draw(timings_us)
+        if boot:
+            self._request.set_attribute("tytle.boot", boot)
         self._request.set_attribute("tytle.outcome", outcome)
         self._request.set_attribute("http.response.status_code", http_status)
         if outcome != outcomes.SUCCESS:

@@ -1,10 +1,10 @@
 """The trace of one request, as the rest of the parent sees it, and the tracer of a parent that makes no spans."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from wire import hops
-from wire.hops import Report
 
 
 class Trace(Protocol):
@@ -20,8 +20,11 @@ class Trace(Protocol):
     def heard(self) -> None:
         """Note that it has answered."""
 
-    def end(self, outcome: str, http_status: int, report: Report | None) -> None:
-        """Note that the request is answered, with one of metrics.outcomes, and what an enclave reported if one did."""
+    def end(self, outcome: str, http_status: int, timings_us: Mapping[str, int], *, boot: str) -> None:
+        """Note that the request is answered, with one of metrics.outcomes.
+
+        `timings_us` is how long it spent in each phase, `boot` the enclave's; both are empty where none reported.
+        """
 
 
 class Tracer(Protocol):
@@ -52,7 +55,7 @@ class PassedOn:
     def heard(self) -> None:
         """See `Trace`."""
 
-    def end(self, outcome: str, http_status: int, report: Report | None) -> None:
+    def end(self, outcome: str, http_status: int, timings_us: Mapping[str, int], *, boot: str) -> None:
         """See `Trace`."""
 
 
