@@ -1,7 +1,6 @@
 """A request's body: JSON in UTF-8, read to its end, of a limited size."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from flask import g, request
@@ -15,10 +14,10 @@ from wire.errors import MessageError
 from wire.messages import Call
 from wire.queries import Query
 
+MEDIA_TYPE = "application/json"
 READ_BYTES = 64 * 1024
 
 _T = TypeVar("_T")
-_M = TypeVar("_M", Call, Query)
 
 
 def read(decode: Callable[[bytes], _T]) -> _T:
@@ -29,11 +28,7 @@ def read(decode: Callable[[bytes], _T]) -> _T:
     Raises:
         ApiError, RequestEntityTooLarge: 400, 408, 413, 415.
     """
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
-        raise ApiError(415, "unsupported_media_type", "Send application/json in UTF-8")
-    if request.content_encoding not in (None, "", "identity"):
-        raise ApiError(415, "unsupported_media_type", "Send the JSON without a content coding")
+    _check_media_type()
     try:
         return decode(_whole())
     except (OSError, ClientDisconnected) as exc:
@@ -46,21 +41,42 @@ def read(decode: Callable[[bytes], _T]) -> _T:
         raise ApiError(400, exc.reason, str(exc)) from exc
 
 
-def identified(message: _M) -> _M:
-    """Return the message with an id, the caller's or else the request's; log and answer's header use the same one."""
+def name(message: Call | Query) -> None:
+    """Give the request the id that its caller chose, if one was chosen; log and answer's header use the same one."""
     if message.id is not None:
         g.request_id = message.id
-    return replace(message, id=g.request_id)
+
+
+def _check_media_type() -> None:
+    """Return where the request's headers say JSON in UTF-8. Raises: ApiError."""
+    if request.content_type != MEDIA_TYPE:  # with parameters, or in other letters
+        charset = request.mimetype_params.get("charset", "utf-8").lower()
+        if request.mimetype != MEDIA_TYPE or charset not in ("utf-8", "utf8"):
+            raise ApiError(415, "unsupported_media_type", "Send application/json in UTF-8")
+    if request.content_encoding not in (None, "", "identity"):
+        raise ApiError(415, "unsupported_media_type", "Send the JSON without a content coding")
 
 
 def _cut_short(error: Exception) -> ApiError:
     """Return the answer to a request without its end: silence (gunicorn_worker.SILENCE_SECONDS) or a lost caller."""
-    if isinstance(error, BlockingIOError) or isinstance(error.__context__, BlockingIOError):
+    silent = (BlockingIOError, TimeoutError)  # without TLS, and with it
+    if isinstance(error, silent) or isinstance(error.__context__, silent):
         return ApiError(408, "request_timeout", "The rest of the request did not come")
     return ApiError(400, "bad_request", "The request was cut short")
 
 
 def _whole() -> bytes:
+    """Return the request's body: at once where its length is known and allowed."""
+    length = request.content_length
+    if length is None or length > MAX_REQUEST_BYTES:
+        return _read_on()
+    data = request.input_stream.read(length)
+    if len(data) < length:
+        raise ClientDisconnected
+    return data
+
+
+def _read_on() -> bytes:
     """Return the request's body.
 
     One that is too large is read on, up to the application's MAX_CONTENT_LENGTH, and dropped: a caller that is still

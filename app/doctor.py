@@ -7,17 +7,19 @@ It reads and asks, and changes nothing. Sources: AWS Nitro Enclaves user guide (
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from app import nitro_cli, pong
 from app.config import ConfigError, from_environment
-from app.pool import is_pong
-from app.router import Enclave, Router
+from app.enclave import Enclave
+from app.fleet import Fleet
+from app.nitro_cli import Running
+from app.pong import NotAPong
+from app.router import Router
 from policy.errors import PolicyError
 from policy.manifest import Manifest, Upstream
 from policy.paths import Literal
@@ -46,16 +48,6 @@ class Result:
         return f"{mark}  {self.subject:<28} {self.said}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """One enclave as `nitro-cli describe-enclaves` shows it; memory in MiB."""
-
-    cid: int
-    state: str
-    memory: int
-    debug: bool
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run every check and print the results. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m app.doctor")
@@ -77,25 +69,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def checks(router: Router, images: dict[str, Path]) -> Iterator[Result]:
     """Yield the result of every check, the host's first."""
-    version = _output(["nitro-cli", "--version"])
+    version = nitro_cli.version(seconds=COMMAND_SECONDS)
     said = version.strip() if version else "not found: install aws-nitro-enclaves-cli"
     yield Result(subject="nitro-cli", passed=version is not None, said=said)
-    listed = _output(["nitro-cli", "describe-enclaves"]) if version else None
-    running = parse_enclaves(listed) if listed is not None else None
+    running = nitro_cli.describe(seconds=COMMAND_SECONDS) if version else None
     proxies = list(proxy_commands(PROC))
-    for enclave in router.enclaves:
-        yield from _enclave(enclave, running, images.get(enclave.service.name))
-        for upstream in enclave.service.upstreams:
+    for fleet in router.fleets:
+        for upstream in fleet.service.upstreams:
             yield check_proxy(upstream, proxies)
-        yield from _reach(enclave)
-
-
-def parse_enclaves(text: str) -> list[Running] | None:
-    """Read what describe-enclaves printed; None when it is not a list of enclaves of the documented shape."""
-    try:
-        return [_running(entry) for entry in json.loads(text)]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
+        yield from _fleet(fleet, running, images.get(fleet.service.name))
 
 
 def check_memory(running: Running, eif: Path) -> Result:
@@ -141,6 +123,19 @@ def open_request(service: Manifest) -> Call | None:
     return None
 
 
+def _fleet(fleet: Fleet, running: list[Running] | None, eif: Path | None) -> Iterator[Result]:
+    """Check the enclaves of a service. A free CID is no failure while another one runs: it is kept for an update."""
+    cids = {one.cid for one in running or ()}
+    some_run = any(enclave.cid in cids for enclave in fleet.enclaves)
+    for enclave in fleet.enclaves:
+        if some_run and enclave.cid not in cids:
+            subject = f"{enclave.service.name} (cid {enclave.cid})"
+            yield Result(subject=subject, passed=None, said="not running; the CID is free, another one runs")
+            continue
+        yield from _enclave(enclave, running, eif)
+        yield from _reach(enclave, enclave.name if len(fleet.enclaves) > 1 else fleet.service.name)
+
+
 def _enclave(enclave: Enclave, running: list[Running] | None, eif: Path | None) -> Iterator[Result]:
     subject = f"{enclave.service.name} (cid {enclave.cid})"
     if running is None:
@@ -157,14 +152,19 @@ def _enclave(enclave: Enclave, running: list[Running] | None, eif: Path | None) 
         yield check_memory(found, eif)
 
 
-def _reach(enclave: Enclave) -> Iterator[Result]:
-    name = enclave.service.name
+def _reach(enclave: Enclave, name: str) -> Iterator[Result]:
     try:
-        alive = is_pong(enclave.pool.ping(deadline=time.monotonic() + ASK_SECONDS))
-        yield Result(subject=f"{name} ping", passed=alive, said=f"{enclave.pool.address}")
+        service = pong.read(enclave.pool.ping(deadline=time.monotonic() + ASK_SECONDS)).service
     except WireError as exc:
         yield Result(subject=f"{name} ping", passed=False, said=f"{exc}. {exc.advice}")
         return
+    except NotAPong as exc:
+        yield Result(subject=f"{name} ping", passed=False, said=f"{enclave.pool.address} answers something else: {exc}")
+        return
+    if service not in (None, enclave.service.name):
+        yield Result(subject=f"{name} ping", passed=False, said=f"{enclave.pool.address} is an enclave of {service}")
+        return
+    yield Result(subject=f"{name} ping", passed=True, said=f"{enclave.pool.address}")
     call = open_request(enclave.service)
     if call is None:
         yield Result(subject=f"{name} end to end", passed=None, said="no rule that can be asked without parameters")
@@ -179,14 +179,6 @@ def _reach(enclave: Enclave) -> Iterator[Result]:
     yield Result(subject=f"{name} end to end", passed=attested, said=said)
 
 
-def _running(entry: dict[str, Any]) -> Running:
-    cid, memory = entry["EnclaveCID"], entry["MemoryMiB"]
-    if not isinstance(cid, int) or not isinstance(memory, int):
-        raise TypeError("EnclaveCID and MemoryMiB are integers")
-    debug = "DEBUG" in str(entry["Flags"]).upper()
-    return Running(cid=cid, state=str(entry["State"]).upper(), memory=memory, debug=debug)
-
-
 def _workers(command: Sequence[str]) -> int:
     for index, word in enumerate(command):
         name, _, value = word.partition("=")
@@ -194,15 +186,6 @@ def _workers(command: Sequence[str]) -> int:
             value = value or (command[index + 1] if index + 1 < len(command) else "")
             return int(value) if value.isdigit() else 0
     return DEFAULT_PROXY_WORKERS
-
-
-def _output(command: list[str]) -> str | None:
-    """Return what a command printed, or None when it is not there, failed or took too long."""
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=COMMAND_SECONDS, check=True)  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode("utf-8", "replace")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from app.log import Log
+from app.log import Log, of_caller
 
 CODES = {
     400: "bad_request",
@@ -17,11 +17,14 @@ CODES = {
 class ApiError(Exception):
     """An answer other than 200. `error` is for a person and holds nothing secret, `code` is for a program."""
 
-    def __init__(self, status: int, code: str, error: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, error: str, *, retry_after: int | None = None, challenge: str | None = None
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.challenge = challenge  # the header WWW-Authenticate of a 401
 
 
 def install(app: Flask, log: Log) -> None:
@@ -29,10 +32,12 @@ def install(app: Flask, log: Log) -> None:
 
     @app.errorhandler(ApiError)
     def api_error(error: ApiError) -> Response:
-        log.event("refused", requestId=g.request_id, status=error.status, code=error.code)
+        log.event("refused", requestId=g.request_id, **of_caller(g.get("caller")), status=error.status, code=error.code)
         response = _answer(error.status, error.code, str(error))
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
+        if error.challenge is not None:
+            response.headers["WWW-Authenticate"] = error.challenge
         return response
 
     @app.errorhandler(HTTPException)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-import uuid
+from random import getrandbits
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from flask import Flask, Response, g
 
 from app import errors, fetch, health, identity, query, sealed
+from app.application import Application
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
+from app.gate import Gate
 from app.log import Log
+from app.metrics import exposition, files, parts
+from app.metrics.meters import Meters
+from app.monitor import Monitor
+from app.prefork import FAMILY
 from app.router import Router
+from app.state import StateFolder
+from app.tracing import choice
+from app.watch import Watch
 
 if TYPE_CHECKING:
     from app.archive.archive import Archive
@@ -23,28 +33,51 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     Raises:
         ConfigError, ManifestError, ValueError: the settings cannot be used.
     """
-    settings = config or from_environment(os.environ)
+    settings = config or from_environment(os.environ, callers=FAMILY.callers)
     chosen_log = log or Log()
     router = Router(settings)
+    state = StateFolder(settings.state) if settings.state is not None else None
+    monitor = Monitor(router.fleets, state=state, log=chosen_log)
     archive = _archive(settings, chosen_log)
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
+    meters = _watch(app, settings, chosen_log)
+    capacities = {each.name: settings.connections * len(settings.places(each)) for each in settings.manifests}
+    max_body = app.config["MAX_CONTENT_LENGTH"]
+    gate = Gate(settings.admission, FAMILY.process(), capacities=capacities, max_body_bytes=max_body)
+    gate.install(app)
+    parts.show_enclaves(meters.numbers, router.enclaves)
+    parts.show_gate(meters.numbers, gate)
     app.after_request(_label_response)
     app.extensions["archive"] = archive
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
+    app.extensions["monitor"] = monitor  # started in each process by gunicorn_conf.py, or by the first look at it
     errors.install(app, chosen_log)
     app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
     app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
-    app.register_blueprint(health.blueprint(router))
+    app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
+    app.register_blueprint(exposition.blueprint(meters))
     if archive is not None:
+        parts.show_archive(meters.numbers, archive)
         app.register_blueprint(archive.routes())
     return app
+
+
+def _watch(app: Flask, settings: Config, log: Log) -> Meters:
+    """Watch every request of `app`: for the metrics that this returns, and for traces where they are wanted."""
+    names = [service.name for service in settings.manifests]
+    meters = Meters(names, build=settings.build, log=log, folder=files.shared(os.environ))
+    tracer = choice.tracer(settings, log)
+    Watch(meters, tracer).install(app)
+    app.extensions["numbers"] = meters.numbers  # started in each process by gunicorn_conf.py
+    app.extensions["tracer"] = tracer
+    return meters
 
 
 def _archive(settings: Config, log: Log) -> Archive | None:
@@ -56,11 +89,11 @@ def _archive(settings: Config, log: Log) -> Archive | None:
 
 
 def _name_request() -> None:
-    g.request_id = str(uuid.uuid4())
+    g.request_id = str(UUID(int=getrandbits(128), version=4))  # a name, no secret: needs no system call
 
 
 def _label_response(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.add("X-Request-Id", g.request_id)
+    response.headers.add("Cache-Control", "no-store")
+    response.headers.add("X-Content-Type-Options", "nosniff")
     return response

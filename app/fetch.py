@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
+from app.fleet import Fleet
 from app.log import Log
-from app.router import Enclave, Router
+from app.router import Router
 from policy import headers, rules, url
 from policy.errors import Refused
 from wire import messages
@@ -26,10 +27,11 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = body.identified(body.read(_decode))
+        call = body.read(_decode)
+        body.name(call)
         return relay.deliver(
             _route(router, call),
-            lambda left_ms: messages.encode_call(replace(call, timeout_ms=left_ms)),
+            lambda left_ms: messages.encode_call(replace(call, id=g.request_id, timeout_ms=left_ms)),
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,
@@ -47,22 +49,22 @@ def _decode(data: bytes) -> Call:
     return call
 
 
-def _route(router: Router, call: Call) -> Enclave:
+def _route(router: Router, call: Call) -> Fleet:
     try:
         host = url.parse(call.url).host
     except Refused as exc:
         raise ApiError(400, exc.reason, str(exc)) from exc
-    enclave = router.find(host)
+    fleet = router.find(host)
     try:
-        rules.check_mode(enclave.service, call.mode)
-        _check_sealed(enclave, host, call)
+        rules.check_mode(fleet.service, call.mode)
+        _check_sealed(fleet, host, call)
     except Refused as exc:  # answered early; the enclave would refuse it too
         raise ApiError(403, exc.reason, str(exc)) from exc
-    return enclave
+    return fleet
 
 
-def _check_sealed(enclave: Enclave, host: str, call: Call) -> None:
+def _check_sealed(fleet: Fleet, host: str, call: Call) -> None:
     """Refuse a credential in clear, where the service wants it sealed. Raises: Refused."""
-    upstream = next(upstream for upstream in enclave.service.upstreams if upstream.host == host)
+    upstream = next(upstream for upstream in fleet.service.upstreams if upstream.host == host)
     if upstream.sealed_required:
         rules.check_sealed(upstream, headers.check_headers(call.headers), sealed=False)

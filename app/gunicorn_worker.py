@@ -4,18 +4,25 @@ As shipped, a thread waits without limit for the rest of a request: a few silent
 
 As shipped, gunicorn answers those with HTML and repeats the offending line in the answer and in the log; a mangled
 request line or header may be a secret.
+
+As shipped, each request of a kept connection is found by the main thread and handed to another one, which costs more
+than a small request itself. Here a thread that has answered waits a moment for the next request, as long as enough
+threads are free for everybody else.
 """
 
 import contextlib
+import gc
 import socket
 import struct
 import uuid
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
-from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
+from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from app.gunicorn_answer import Answer
 from app.log import Log
 from wire import jsontext
 
@@ -26,23 +33,107 @@ REFUSALS = {
     errors.UnsupportedTransferCoding: (501, "Not Implemented", "unsupported_transfer_coding"),
 }
 SILENCE_SECONDS = 10  # between two packets of a request, or of an answer that is taken; a drip is not covered
+LINGER_MICROSECONDS = 50_000  # how long a thread waits for a connection's next request
+BUSY_SHARE = 0.75  # of the threads may be taken, by calls or by such waiting, before none of them waits any more
+RECEIVE_BYTES = 8192  # gunicorn's
 MALFORMED = (400, "Bad Request", "bad_request")
 BUG = (500, "Internal Server Error", "internal_error")
 
 
+class Connection(socket.socket):
+    """A caller's socket: to set the timeout that it has costs no system call. gunicorn does so for every request."""
+
+    def settimeout(self, value: float | None) -> None:
+        """As `socket.settimeout`."""
+        if value != self.gettimeout():
+            super().settimeout(value)
+
+    def setblocking(self, flag: bool) -> None:  # socket's signature
+        """As `socket.setblocking`."""
+        self.settimeout(None if flag else 0.0)
+
+    def limit(self, *, seconds: int = 0, microseconds: int = 0) -> None:
+        """Make every receive end after this time without a byte."""
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, microseconds))
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Named in gunicorn_conf.py."""
+    """Named in gunicorn_conf.py. Calls none of gunicorn's hooks for requests, and writes no access log."""
+
+    def init_process(self) -> None:
+        """Prepare the process that serves."""
+        self._taken = 0  # threads that serve or linger, and connections that wait for one; of the main thread
+        self._many = int(self.cfg.threads * BUSY_SHARE)
+        # gunicorn asks for some twenty settings for each request, and each would be looked up through two calls
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve, with what was loaded out of the garbage collector's sight: it would look at all of it, and share no
+        memory with its siblings any more."""
+        gc.collect()
+        gc.freeze()
+        super().run()
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection that has something to read to a thread. (Called by the main thread.)"""
+        self._taken += 1
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Take a connection back from its thread. (Called by the main thread.)"""
+        self._taken -= 1
+        super().finish_request(conn, fs)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a connection whose reads and writes end after SILENCE_SECONDS."""
-        with contextlib.suppress(OSError):  # it has gone already; gunicorn will notice
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                conn.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", SILENCE_SECONDS, 0))
-        return super().handle(conn)
+        """Serve a connection whose reads and writes end after SILENCE_SECONDS, until it pauses.
+
+        What is returned is for gunicorn: whether the connection is to be kept.
+        """
+        if not conn.initialized:
+            _prepare(conn)
+        kept = super().handle(conn)
+        while kept is True and self._taken <= self._many and _goes_on(conn):
+            kept = super().handle(conn)
+        return kept
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # gunicorn's signature
+        """Whether the connection can serve another request; where all of the body was read, there is none to drain."""
+        body = conn.parser.mesg.body
+        if keepalive and isinstance(body.reader, LengthReader) and not (body.reader.length or body.buf.tell()):
+            return not body.failed
+        return bool(super()._keepalive_after(conn, keepalive))
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer one request; return whether the connection may be kept."""
+        answer, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Answer)
+        environ["wsgi.multithread"] = True
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        if not (self.alive and self.cfg.keepalive) or len(self.keepalived_conns) >= self.max_keepalived:
+            answer.force_close()
+        try:
+            pieces = self.wsgi(environ, answer.start_response)
+            try:
+                for piece in pieces:
+                    answer.write(piece)
+                answer.close()
+            finally:
+                if hasattr(pieces, "close"):
+                    pieces.close()
+        except OSError:
+            raise
+        except Exception as exc:
+            if not answer.headers_sent:
+                raise
+            Log().event("http error", error=type(exc).__name__)
+            raise StopIteration from exc  # half an answer is out: gunicorn then closes the connection
+        return not answer.should_close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
-        refusal = MALFORMED if isinstance(exc, errors.ParseException) else BUG
+        refusal = MALFORMED if isinstance(exc, errors.ParseException | OSError) else BUG  # OSError: of TLS
         status, reason, code = REFUSALS.get(type(exc), refusal)
         request_id = str(uuid.uuid4())
         Log().event("http error", requestId=request_id, status=status, error=type(exc).__name__)
@@ -55,3 +146,33 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             util.write_nonblock(client, head.encode("ascii") + body)
         except OSError:
             return  # nobody is left to be told
+
+
+def _prepare(conn: Any) -> None:
+    with contextlib.suppress(OSError):  # it has gone already; gunicorn will notice
+        conn.sock.setblocking(True)  # a Connection takes it for granted
+        conn.sock = Connection(fileno=conn.sock.detach())
+        conn.sock.limit(seconds=SILENCE_SECONDS)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SILENCE_SECONDS, 0))
+
+
+def _goes_on(conn: Any) -> bool:
+    """Whether the next request of a connection, or its end, comes within LINGER_MICROSECONDS.
+
+    Under TLS there is no such waiting: an SSLSocket would begin a wait anew that the kernel has ended.
+    """
+    unreader, sock = conn.parser.unreader, conn.sock
+    if not isinstance(sock, Connection):
+        return False
+    if unreader.buf.getvalue():
+        return True
+    try:
+        sock.limit(microseconds=LINGER_MICROSECONDS)
+        unreader.unread(sock.recv(RECEIVE_BYTES))
+        sock.limit(seconds=SILENCE_SECONDS)
+    except BlockingIOError:
+        sock.limit(seconds=SILENCE_SECONDS)
+        return False
+    except OSError:
+        return False  # gunicorn will notice
+    return True

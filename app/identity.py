@@ -1,4 +1,7 @@
-"""`GET /enclaves/NAME/identity?challenge=`: who the enclave of a service is, relayed byte for byte."""
+"""`GET /enclaves/NAME/identity?challenge=`: who an enclave of a service is, relayed byte for byte.
+
+Which one: as for a call, so never one that is drained while there is another. Its sealing key leads back to it.
+"""
 
 import time
 
@@ -20,12 +23,12 @@ def blueprint(router: Router) -> Blueprint:
 
     @routes.get("/enclaves/<name>/identity")
     def identity(name: str) -> Response:
-        enclave = router.named(name)
+        fleet = router.named(name)
         payload = messages.encode_identity_question(IdentityQuestion(challenge=_challenge()))
-        carried = relay.call(enclave, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
-        if carried.report is None:
-            relay.summarise(carried.reply)
-        return Response(carried.reply, mimetype="application/json")
+        served = relay.call(fleet, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
+        if served.carried.report is None:
+            relay.summarise(served.carried.reply)
+        return relay.answer(served)
 
     return routes
 

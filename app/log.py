@@ -5,9 +5,25 @@ a request is found again by its `requestId`.
 """
 
 import json
-import sys
+import os
 import time
-from typing import TextIO
+from typing import Protocol, TextIO
+
+STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
+_ENCODE = json.JSONEncoder().encode
+
+
+class Named(Protocol):
+    """Somebody whose name may be logged."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+def of_caller(caller: Named | None) -> dict[str, str]:
+    """Return what a line says of who asked: nothing where everybody may ask."""
+    return {} if caller is None else {"caller": caller.name}
 
 
 class Log:
@@ -18,8 +34,11 @@ class Log:
 
     def event(self, name: str, **fields: str | int | bool | None) -> None:
         """Write one event. A full disk or closed pipe is no reason to stop serving."""
-        line = {"time": round(time.time(), 3), "event": name, **fields}
+        line = _ENCODE({"time": round(time.time(), 3), "event": name, **fields}) + "\n"
         try:
-            (self._stream or sys.stderr).write(json.dumps(line) + "\n")
+            if self._stream is None:
+                os.write(STANDARD_ERROR, line.encode())
+            else:
+                self._stream.write(line)
         except (OSError, ValueError):
             return

@@ -7,10 +7,10 @@ no whole call, so that call may go out again on a new connection.
 
 import json
 import socket
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from wire import frames, hops, messages, sockets
 from wire.addresses import Address
@@ -70,9 +70,10 @@ class EnclavePool:
 
     def __init__(self, address: Address, *, connections: int) -> None:
         self.address = address
-        self._places = threading.BoundedSemaphore(connections)
-        self._lock = threading.Lock()
-        self._idle: deque[_Connection] = deque()
+        self._places: SimpleQueue[None] = SimpleQueue()  # as many as there may be connections, less those in use
+        for _ in range(connections):
+            self._places.put(None)
+        self._idle: deque[_Connection] = deque()  # the last one is the one used last
         self._keeps: bool | None = None  # whether this worker keeps connections open; the predecessor's does not
 
     def call(self, payload: bytes, *, deadline: float) -> bytes:
@@ -93,26 +94,39 @@ class EnclavePool:
 
     def _carry(self, payload: bytes, deadline: float) -> Carried:
         wait = min(deadline - time.monotonic(), MAX_WAIT_SECONDS)
-        if not self._places.acquire(timeout=max(0.0, wait)):
-            raise PoolFull("all connections to the enclave are in use")
+        try:
+            self._places.get(timeout=max(0.0, wait))
+        except Empty as exc:
+            raise PoolFull("all connections to the enclave are in use") from exc
         try:
             return self._call(frames.encode(payload), deadline)
         finally:
-            self._places.release()
+            self._places.put(None)
 
     def ping(self, *, deadline: float) -> bytes:
         """Ask whether the enclave is alive; return its answer unread.
 
-        On a connection of its own, so that a busy pool is not taken for a dead enclave.
+        Raises:
+            PeerLost, FrameError, DeadlinePassed: as `call`.
+        """
+        return self.ask_apart(messages.PING, deadline=deadline)
+
+    def ask_apart(self, payload: bytes, *, deadline: float) -> bytes:
+        """Ask on a connection of its own, so that a busy pool is not taken for a dead enclave.
 
         Raises:
             PeerLost, FrameError, DeadlinePassed: as `call`.
         """
         connection = _Connection(sockets.connect(self.address, deadline=deadline))
         try:
-            return connection.exchange(frames.encode(messages.PING), deadline=deadline).reply
+            return connection.exchange(frames.encode(payload), deadline=deadline).reply
         finally:
             connection.close()
+
+    @property
+    def idle(self) -> int:
+        """How many open connections are in no use."""
+        return len(self._idle)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -159,12 +173,13 @@ class EnclavePool:
             connection.close()
             return
         connection.idle_since = time.monotonic()
-        with self._lock:
-            self._idle.append(connection)
+        self._idle.append(connection)
 
     def _pop(self) -> _Connection | None:
-        with self._lock:
-            return self._idle.pop() if self._idle else None
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
 
 def _answers_again(connection: _Connection, deadline: float) -> bool | None:

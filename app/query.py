@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from app import body, relay
 from app.errors import ApiError
+from app.fleet import Fleet
 from app.log import Log
-from app.router import Enclave, Router
+from app.router import Router
 from policy import rules
 from policy.errors import Refused
 from wire import queries
@@ -26,12 +27,13 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
 
     @routes.post("/attest/query")
     def attest_query() -> Response:
-        query = body.identified(body.read(queries.decode))
-        enclave = router.named(query.service)
-        _check_early(enclave, query)
+        query = body.read(queries.decode)
+        body.name(query)
+        fleet = router.named(query.service)
+        _check_early(fleet, query)
         return relay.deliver(
-            enclave,
-            lambda left_ms: queries.encode(replace(query, timeout_ms=left_ms)),
+            fleet,
+            lambda left_ms: queries.encode(replace(query, id=g.request_id, timeout_ms=left_ms)),
             event="query",
             total_ms=query.timeout_ms or timeout_ms,
             log=log,
@@ -41,16 +43,16 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
     return routes
 
 
-def _check_early(enclave: Enclave, query: Query) -> None:
+def _check_early(fleet: Fleet, query: Query) -> None:
     """Answer early what the enclave would refuse: a mode that the service does not have, or parameters in clear that
     may hold a credential wanted sealed.
 
     An operation that the manifest does not have is for the enclave to refuse.
     """
     try:
-        rules.check_mode(enclave.service, query.mode)
-        for operation in enclave.service.operations:
+        rules.check_mode(fleet.service, query.mode)
+        for operation in fleet.service.operations:
             if operation.name == query.operation:
-                rules.check_operation_sealed(enclave.service, operation, sealed=False)
+                rules.check_operation_sealed(fleet.service, operation, sealed=False)
     except Refused as exc:
         raise ApiError(403, exc.reason, str(exc)) from exc

@@ -1,4 +1,4 @@
-"""Hands a payload to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
+"""Hands a question to an enclave and its reply back, and turns what can go wrong on that way into API errors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flask import Response, g
+from flask import Response, current_app, g
 
 from app.errors import ApiError
-from app.log import Log
-from app.pool import Carried, PoolFull
-from app.router import Enclave
+from app.fleet import Fleet, Served
+from app.log import Log, of_caller
+from app.pool import PoolFull
+from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
 
@@ -24,48 +25,79 @@ MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answe
 
 
 def deliver(
-    enclave: Enclave,
+    fleet: Fleet,
     question: Callable[[int], bytes],
     *,
     event: str,
     total_ms: int,
     log: Log,
+    key: bytes | None = None,
     archive: Archive | None = None,
 ) -> Response:
-    """Put a question to an enclave, log that under the name `event`, and return the reply byte for byte.
+    """Put a question to one of the enclaves, log that under the name `event`, and return the reply byte for byte.
 
     `question` is given the milliseconds that the enclave may take and returns a payload; the caller waits `total_ms`.
-    `archive`, where there is one, is given the reply before the caller is.
+    `key` is the id of the key that a sealed call is for. `archive`, where there is one, is given the reply before the
+    caller is.
 
     Raises:
         ApiError: 502, 503 or 504.
     """
     began = time.monotonic()
+    deadline = began + total_ms / 1000
+
+    def again() -> bytes:
+        return question(_for_enclave(round((deadline - time.monotonic()) * 1000)))
+
+    passage: Passage = g.passage
+    trace = passage.asks(fleet.service.name)
     if archive is not None:
         archive.admit()
-    carried = call(enclave, question(_for_enclave(total_ms)), deadline=began + total_ms / 1000)
-    report = carried.report or summarise(carried.reply)
+    served = call(fleet, question(_for_enclave(total_ms)), deadline=deadline, key=key, again=again, trace=trace)
+    report = served.carried.report or summarise(served.carried.reply)
+    passage.heard(served.enclave.cid, report)
     if archive is not None:
-        archive.keep(carried.reply, caller=g.get("caller"), request_id=g.request_id)
+        archive.keep(served.carried.reply, caller=g.get("caller"), request_id=g.request_id)
     log.event(
         event,
         requestId=g.request_id,
-        service=enclave.service.name,
+        **of_caller(g.caller),
+        service=fleet.service.name,
+        enclave=served.enclave.name,
         success=report.success,
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
+        **({} if trace is None else {"traceId": trace[3:35]}),
     )
-    return Response(carried.reply, mimetype="application/json")
+    return answer(served)
 
 
-def call(enclave: Enclave, question: bytes, *, deadline: float) -> Carried:
-    """Return what the enclave answers to a question. `deadline` is an instant on `time.monotonic()`.
+def answer(served: Served) -> Response:
+    """Return the reply byte for byte, and in headers which enclave gave it, and which boot of it where it said so."""
+    headers = {"X-Enclave": served.enclave.name}
+    if served.carried.report is not None:
+        headers["X-Enclave-Boot"] = served.carried.report.boot
+    return Response(served.carried.reply, headers=headers, content_type="application/json")
+
+
+def call(
+    fleet: Fleet,
+    question: bytes,
+    *,
+    deadline: float,
+    key: bytes | None = None,
+    again: Callable[[], bytes] | None = None,
+    trace: str | None = None,
+) -> Served:
+    """Return what one of the enclaves answers. `deadline` is an instant on `time.monotonic()`; the rest as `Fleet.ask`.
 
     Raises:
-        ApiError: 502, 503 or 504.
+        ApiError: 403, 502, 503 or 504.
     """
     try:
-        return enclave.pool.ask(question, deadline=deadline)
+        with current_app.extensions["gate"].admit(fleet.service.name, deadline=deadline):
+            g.passage.admitted()
+            return fleet.ask(question, deadline=deadline, key=key, again=again, trace=trace)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:

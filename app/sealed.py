@@ -1,4 +1,4 @@
-"""`POST /attest/sealed`: find the enclave by the service's name, and relay what nobody here can read.
+"""`POST /attest/sealed`: find the enclave by service and key, and relay what nobody here can read.
 
 The parent sees a service, a key id, a size and a time. It routes, and bounds sizes and the number of calls under way.
 """
@@ -20,13 +20,14 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
     @routes.post("/attest/sealed")
     def attest_sealed() -> Response:
         request = body.read(sealed.decode_request)
-        enclave = router.named(request.service)
+        fleet = router.named(request.service)
         return relay.deliver(
-            enclave,
+            fleet,
             lambda left_ms: sealed.encode(replace(request.call, timeout_ms=left_ms)),
             event="sealed",
             total_ms=request.call.timeout_ms or timeout_ms,
             log=log,
+            key=request.call.key_id,
         )
 
     return routes

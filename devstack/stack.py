@@ -21,6 +21,7 @@ import requests
 
 from app.config import SERVICES
 from devstack.handlers import HANDLERS
+from devstack.parent import STATE
 from devstack.relay import Endpoint, Relay
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler, UpstreamServer
@@ -38,13 +39,13 @@ class Stack:
     `manifest` the service's policy.
 
     `live` reaches the real upstreams through the relays and trusts the public certificate authorities; otherwise
-    `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes;
-    `key_seconds` how long a sealing key is current, otherwise an hour.
-    `services` is the folder of the policy. What the parent writes on its standard streams goes to the file
-    `parent_output`, where one is given.
+    `handlers` (host name -> stand-in) answer, by default those of this room. `workers` are gunicorn's processes,
+    `enclaves` the enclaves of the service, told apart by their number from 0; `key_seconds` is how long a sealing key
+    is current, otherwise an hour. `services` is the folder of the policy. What the parent writes on its standard
+    streams goes to the file `parent_output`, where one is given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is one thing that a test may want otherwise
         self,
         service: str = "vies",
         *,
@@ -53,6 +54,7 @@ class Stack:
         nsm_seconds: float = 0.0,
         key_seconds: float | None = None,
         workers: int = 1,
+        enclaves: int = 1,
         handlers: Mapping[str, Handler] | None = None,
         services: Path = SERVICES,
         parent_output: Path | None = None,
@@ -65,12 +67,13 @@ class Stack:
         self._nsm_seconds = nsm_seconds
         self._key_seconds = key_seconds
         self._workers = workers
+        self._enclaves = enclaves
         hosts = [upstream.host for upstream in self.manifest.upstreams]
         self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
         self._quiet = quiet
         self._parent_output = parent_output
         self._cleanup = contextlib.ExitStack()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._parent: subprocess.Popen[bytes] | None = None
         self.folder = Path()
 
@@ -90,6 +93,11 @@ class Stack:
         return self._parent.pid
 
     @property
+    def state(self) -> Path:
+        """The parent's STATE_DIR."""
+        return self.folder / STATE
+
+    @property
     def nsm_root(self) -> str:
         """PEM of the root that signs this stack's documents: a test root, trusted by nobody else."""
         return (self.folder / NSM_ROOT).read_text(encoding="ascii")
@@ -107,28 +115,35 @@ class Stack:
     ) -> None:
         self._cleanup.close()
 
-    def kill_worker(self) -> None:
-        """End the worker as a power cut would."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker.wait()
+    def worker_pid(self, number: int = 0) -> int:
+        """The process id of a worker. Raises: RuntimeError before it runs."""
+        if number not in self._running:
+            raise RuntimeError("the worker does not run")
+        return self._running[number].pid
 
-    def stop_worker(self) -> int:
-        """End the worker with SIGTERM; return its exit status."""
-        if self._worker is None:
+    def kill_worker(self, number: int = 0) -> None:
+        """End a worker as a power cut would."""
+        if number in self._running:
+            self._running[number].kill()
+            self._running[number].wait()
+
+    def stop_worker(self, number: int = 0) -> int:
+        """End a worker with SIGTERM; return its exit status."""
+        if number not in self._running:
             return 0
-        self._worker.send_signal(signal.SIGTERM)
-        return self._worker.wait(STOP_SECONDS)
+        self._running[number].send_signal(signal.SIGTERM)
+        return self._running[number].wait(STOP_SECONDS)
 
-    def start_worker(self) -> None:
+    def start_worker(self, number: int = 0) -> None:
         """Start a worker, with new keys and a new boot id, and wait until it listens."""
         command = [sys.executable, "-m", "devstack.worker", str(self._manifest_path), str(self.folder)]
         command += ["--nsm-seconds", str(self._nsm_seconds), *(["--live"] if self._live else [])]
         command += [] if self._key_seconds is None else ["--key-seconds", str(self._key_seconds)]
-        path = socket_path(self.folder, self.manifest.name)
+        command += ["--number", str(number)]
+        path = socket_path(self.folder, self.manifest.name, number)
         path.unlink(missing_ok=True)
-        self._worker = self._spawn(command)
-        self._wait_for("the worker", self._worker, lambda: _accepts(path))
+        self._running[number] = self._spawn(command)
+        self._wait_for("the worker", self._running[number], lambda: _accepts(path))
 
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tytle-"))
@@ -139,8 +154,9 @@ class Stack:
                 targets[upstream.host], listen=relay_path(self.folder, upstream), max_connections=MAX_CONNECTIONS
             )
             self._cleanup.enter_context(relay)
-        self.start_worker()
-        self._cleanup.callback(self.kill_worker)
+        for number in range(self._enclaves):
+            self.start_worker(number)
+            self._cleanup.callback(self.kill_worker, number)
         self._start_parent()
 
     def _live_targets(self) -> dict[str, Endpoint]:
@@ -161,7 +177,7 @@ class Stack:
 
     def _start_parent(self) -> None:
         application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r}"
-        application += f", services={str(self._manifest_path.parent)!r})"
+        application += f", services={str(self._manifest_path.parent)!r}, enclaves={self._enclaves})"
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
         command += ["--bind", f"127.0.0.1:{self._port}", "--workers", str(self._workers), application]
         self._parent = self._spawn(command, self._parent_output)

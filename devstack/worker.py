@@ -1,8 +1,9 @@
 """One enclave worker as a process: the measured code, handed a soft NSM, a test CA and relays in a folder.
 
-`python -m devstack.worker MANIFEST FOLDER [--live] [--nsm-seconds S] [--key-seconds S]`. It listens on FOLDER/NAME.sock
-and reaches the upstream with proxy port N through FOLDER/relay-N.sock. FOLDER/nsm-root.pem is the root of its
-documents, and of those of the next worker in this folder, as AWS's is of all.
+`python -m devstack.worker MANIFEST FOLDER [--number N] [--live] [--nsm-seconds S] [--key-seconds S]`. It listens on
+FOLDER/NAME.sock, or on FOLDER/NAME-N.sock as a further enclave of the service, and reaches the upstream with proxy port
+P through FOLDER/relay-P.sock. FOLDER/nsm-root.pem is the root of its documents, and of those of the next worker in this
+folder, as AWS's is of all.
 """
 
 import argparse
@@ -36,9 +37,9 @@ def relay_path(folder: Path, upstream: Upstream) -> Path:
     return folder / f"relay-{upstream.proxy_port}.sock"
 
 
-def socket_path(folder: Path, service: str) -> Path:
-    """Return where this service's worker listens."""
-    return folder / f"{service}.sock"
+def socket_path(folder: Path, service: str, number: int = 0) -> Path:
+    """Return where this service's worker listens; `number` tells several of one service apart."""
+    return folder / (f"{service}-{number}.sock" if number else f"{service}.sock")
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("manifest", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--number", type=int, default=0, help="which of several enclaves of the service it is")
     parser.add_argument("--live", action="store_true", help="trust the public certificate authorities")
     parser.add_argument("--nsm-seconds", type=float, default=0.0, help="service time of the soft NSM")
     parser.add_argument("--key-seconds", type=float, help="how long a sealing key is current, and then still accepted")
@@ -70,7 +72,7 @@ def main(arguments: list[str]) -> int:
         lifetime=_lifetime(options.key_seconds),
         log=log,
     )
-    path = socket_path(options.folder, policy.name)
+    path = socket_path(options.folder, policy.name, options.number)
     path.unlink(missing_ok=True)
     serve(FrameServer(sockets.listen(UnixAddress(path=str(path))), worker.payloads, log=log), log)
     worker.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 from enclave_worker import legacy
 from enclave_worker.attestation import Committed
+from enclave_worker.nsm_record import NsmRecord
 from enclave_worker.upstream.exchange import Answer, Failure
 from policy.headers import is_secret
 from policy.rules import Allowed
@@ -67,9 +68,19 @@ def sealed(data: bytes) -> Reply:
     return Reply(payload=b'{"sealed":"%b"}' % base64.b64encode(data), success=True, status=200)
 
 
-def pong(*, timestamp_ms: int, boot: bytes, service: str) -> Reply:
-    """Return the answer to a ping."""
-    return of({"type": "pong", "timestamp": timestamp_ms, "service": service, "boot": boot.hex()})
+def pong(*, timestamp_ms: int, boot: bytes, service: str, nsm: NsmRecord, keys: Iterable[bytes]) -> Reply:
+    """Return the answer to a ping: who this is, how fresh its NSM is, and which keys (ids) it can open."""
+    return of(
+        {
+            "type": "pong",
+            "timestamp": timestamp_ms,
+            "service": service,
+            "boot": boot.hex(),
+            "nsmAgeMs": nsm.age_ms,
+            "nsmFailures": nsm.failures,
+            "keys": [key.hex() for key in keys],
+        }
+    )
 
 
 def of(fields: dict[str, Any]) -> Reply:

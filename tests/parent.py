@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.admission import Admission
 from app.archive.settings import ArchiveSettings
 from app.config import SERVICES, Config
 from app.log import Log
@@ -59,10 +60,21 @@ def service(name: str, *, cid: int, host: str) -> Manifest:
 
 @contextmanager
 def parent(
-    address: Address, *, log: io.StringIO | None = None, connections: int = 4, timeout_ms: int = 5_000
+    address: Address,
+    *,
+    log: io.StringIO | None = None,
+    connections: int = 4,
+    timeout_ms: int = 5_000,
+    admission: Admission | None = None,
 ) -> Iterator[FlaskClient]:
     """Serve the VIES service, whose enclave listens at `address`."""
-    config = Config(manifests=(VIES,), addresses={VIES.name: address}, connections=connections, timeout_ms=timeout_ms)
+    config = Config(
+        manifests=(VIES,),
+        addresses={VIES.name: (address,)},
+        connections=connections,
+        timeout_ms=timeout_ms,
+        admission=admission or Admission(),
+    )
     with serving(config, log=log) as app:
         yield app.test_client()
 
@@ -73,15 +85,19 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
     try:
         yield app
     finally:
+        app.extensions["monitor"].close()
         app.extensions["router"].close()
+        app.extensions["tracer"].close()
         if app.extensions["archive"] is not None:
             app.extensions["archive"].close()
 
 
 def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
+    tracing = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
     settings = ArchiveSettings(url=archive) if archive else None
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: UnixAddress(path=path)}, archive=settings))
+    addresses = {VIES.name: (UnixAddress(path=path),)}
+    return create_app(Config(manifests=(VIES,), addresses=addresses, archive=settings, tracing=tracing))
 
 
 def json_of(response: TestResponse) -> Any:
@@ -90,9 +106,21 @@ def json_of(response: TestResponse) -> Any:
 
 
 class Gunicorn:
-    """A gunicorn process with app/gunicorn_conf.py, on a free loopback port. `archive` is a database's URL."""
+    """A gunicorn process with app/gunicorn_conf.py, on a free loopback port. `archive` is a database's URL.
 
-    def __init__(self, enclave: Path, log: Path, *, archive: str = "", workers: int = 1) -> None:
+    `application` is another than `create(enclave, archive)`; `environ` are further settings.
+    """
+
+    def __init__(
+        self,
+        enclave: Path,
+        log: Path,
+        *,
+        archive: str = "",
+        workers: int = 1,
+        application: str = "",
+        environ: dict[str, str] | None = None,
+    ) -> None:
         self.log = log
         with socket.create_server(("127.0.0.1", 0)) as listener, log.open("wb") as output:
             self.port: int = listener.getsockname()[1]
@@ -104,10 +132,10 @@ class Gunicorn:
                     "gunicorn",
                     "--config",
                     "app/gunicorn_conf.py",
-                    f"tests.parent:create('{enclave}', '{archive}')",
+                    application or f"tests.parent:create('{enclave}', '{archive}')",
                 ],
                 cwd=CHECKOUT,
-                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers)},
+                env={**os.environ, "BIND": f"fd://{descriptor}", "WEB_WORKERS": str(workers), **(environ or {})},
                 pass_fds=[descriptor],
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -10,26 +10,27 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from flask import g, request
 from flask.testing import FlaskClient
 
 import tytle_verifier
+from app.admission import Admission
 from app.archive import archive as module
 from app.archive.access import may_read
 from app.archive.engine import open_engine
 from app.archive.settings import ArchiveSettings
 from app.archive.storage import Store
+from app.callers.caller import Caller
 from app.config import Config, ConfigError, from_environment
 from devstack import __main__ as commands
 from devstack.stack import Stack
 from tests.archive_kit import id_of, leaf_of, new_id, postgresql, reply, url
 from tests.fake_enclave import FakeEnclave, keeps, wait_until
+from tests.gate_kit import admitting, bearer, token_toml
 from tests.parent import CHECKOUT, LEAST, VIES, Gunicorn, json_of, serving
 from tytle_verifier import log
 
@@ -37,24 +38,17 @@ __all__ = ["postgresql", "url"]  # fixtures
 
 
 @contextmanager
-def archiving(enclave: FakeEnclave, url: str, **settings: Any) -> Iterator[FlaskClient]:
-    """Serve with an archive; the header X-Caller plays the part of authentication: a name, and scopes."""
-    chosen = ArchiveSettings(url=url, **settings)
-    with serving(Config(manifests=(VIES,), addresses={VIES.name: enclave.address}, archive=chosen)) as app:
-        app.before_request(authenticate)
+def archiving(
+    enclave: FakeEnclave, url: str, *, admission: Admission | None = None, **settings: Any
+) -> Iterator[FlaskClient]:
+    config = Config(
+        manifests=(VIES,),
+        addresses={VIES.name: (enclave.address,)},
+        archive=ArchiveSettings(url=url, **settings),
+        admission=admission or Admission(),
+    )
+    with serving(config) as app:
         yield app.test_client()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    name: str
-    scopes: frozenset[str]
-
-
-def authenticate() -> None:
-    if said := request.headers.get("X-Caller"):
-        name, *scopes = said.split()
-        g.caller = Caller(name=name, scopes=frozenset(scopes))
 
 
 def fresh(_: bytes) -> bytes:
@@ -76,7 +70,7 @@ def test_without_a_url_there_is_no_archive_and_nothing_of_it_is_loaded(tmp_path:
     program = "import sys; from app import create_app; create_app(); assert 'sqlalchemy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env={**os.environ, "ARCHIVE_URL": ""}, check=True)
     with FakeEnclave(tmp_path / "enclave", keeps(fresh)) as enclave:
-        config = Config(manifests=(VIES,), addresses={VIES.name: enclave.address})
+        config = Config(manifests=(VIES,), addresses={VIES.name: (enclave.address,)})
         with serving(config) as app:
             assert app.test_client().get(f"/attestations/{new_id()}").status_code == 404
             assert app.test_client().get("/log/head").status_code == 404
@@ -225,18 +219,25 @@ def test_a_demanded_archive_that_cannot_be_written_refuses_before_the_enclave_is
 
 def test_only_who_asked_reads_a_reply_or_who_has_the_scope(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'archive.db'}"
-    with FakeEnclave(tmp_path / "enclave", keeps(fresh)) as enclave, archiving(enclave, url) as client:
-        alices = client.post("/attest/fetch", json=LEAST, headers={"X-Caller": "alice"}).data
-        nobodys = client.post("/attest/fetch", json=LEAST).data
-        assert stored(client, alices, **{"X-Caller": "alice"}) == alices
-        assert stored(client, nobodys, **{"X-Caller": "auditor archive"}) == nobodys
-        path = f"/attestations/{id_of(alices)}"
-        for caller, status in (("alice", 200), ("bob", 404), ("auditor archive", 200), ("bob fetch", 404)):
-            assert client.get(path, headers={"X-Caller": caller}).status_code == status
-        absent = json_of(client.get(f"/attestations/{new_id()}", headers={"X-Caller": "bob"}))
-        hidden = json_of(client.get(path, headers={"X-Caller": "bob"}))
-        assert {**absent, "requestId": ""} == {**hidden, "requestId": ""}
-        assert client.get(f"/attestations/{id_of(nobodys)}", headers={"X-Caller": "alice"}).status_code == 404
+    alice, bob, auditor = bearer("alice"), bearer("bob"), bearer("auditor")
+    tokens = [token_toml(name, name) for name in ("alice", "bob")]
+    tokens.append(token_toml("auditor", "auditor", 'scopes = ["archive"]'))
+    with FakeEnclave(tmp_path / "enclave", keeps(fresh)) as enclave:
+        with archiving(enclave, url) as client:
+            nobodys = client.post("/attest/fetch", json=LEAST).data
+            assert stored(client, nobodys) == nobodys
+        with archiving(enclave, url, admission=admitting(*tokens)) as client:
+            alices = client.post("/attest/fetch", json=LEAST, headers=alice).data
+            assert stored(client, alices, **alice) == alices
+            assert stored(client, nobodys, **auditor) == nobodys
+            path = f"/attestations/{id_of(alices)}"
+            for headers, status in ((alice, 200), (bob, 404), (auditor, 200), ({}, 401)):
+                assert client.get(path, headers=headers).status_code == status
+            absent = json_of(client.get(f"/attestations/{new_id()}", headers=bob))
+            hidden = json_of(client.get(path, headers=bob))
+            assert {**absent, "requestId": ""} == {**hidden, "requestId": ""}
+            assert client.get(f"/attestations/{id_of(nobodys)}", headers=alice).status_code == 404
+            assert client.post("/attest/fetch", json=LEAST, headers=auditor).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -218,11 +218,11 @@ def test_nothing_of_a_request_or_of_its_answer_is_logged(
 
 
 def test_the_log_goes_to_standard_error_as_one_json_object_per_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Log().event("a", text='x\n"y"', number=1, flag=True, nothing=None)
     Log().event("b")
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["a", "b"]
     assert lines[0] == {**lines[0], "text": 'x\n"y"', "number": 1, "flag": True, "nothing": None}
 

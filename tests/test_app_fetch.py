@@ -98,7 +98,7 @@ def test_the_enclave_gets_the_caller_s_time_less_what_the_way_back_takes(
 def test_each_host_s_requests_reach_its_own_enclave(tmp_path: Path) -> None:
     other = service("other", cid=17, host="other.test")
     with FakeEnclave(tmp_path / "vies", keeps()) as vies, FakeEnclave(tmp_path / "other", keeps()) as second:
-        config = Config(manifests=(VIES, other), addresses={"vies": vies.address, "other": second.address})
+        config = Config(manifests=(VIES, other), addresses={"vies": (vies.address,), "other": (second.address,)})
         with serving(config) as app:
             for host in ("ec.europa.eu", "other.test", "api.service.hmrc.gov.uk", "other.test"):
                 app.test_client().post("/attest/fetch", json={"url": f"https://{host}/", "method": "GET"})
@@ -192,7 +192,14 @@ def test_a_fetch_leaves_one_line_in_the_log(tmp_path: Path) -> None:
     line = json.loads(log.getvalue())
     assert abs(line.pop("time") - time.time()) < 10
     assert line.pop("ms") < 5_000
-    assert line == {"event": "fetch", "requestId": "r1", "service": "vies", "success": False, "status": 403}
+    assert line == {
+        "event": "fetch",
+        "requestId": "r1",
+        "service": "vies",
+        "enclave": "vies/16",
+        "success": False,
+        "status": 403,
+    }
 
 
 # --- paths and media types

@@ -11,8 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.config import Config
-from app.health import PING_SECONDS
-from tests.fake_enclave import PONG, FakeEnclave, Peer, Script, closes, keeps, sends, silent
+from app.monitor import PING_SECONDS
+from tests.fake_enclave import PONG, FakeEnclave, Peer, Script, closes, keeps, sends, silent, wait_until
 from tests.parent import VIES, json_of, parent, service, serving
 from wire.addresses import UnixAddress, VsockAddress
 
@@ -26,13 +26,22 @@ RUNNING = {
     "healthy": True,
 }
 UNREACHABLE = {**RUNNING, "state": "UNREACHABLE", "connectivity": "unresponsive", "healthy": False}
+DETAILS = {
+    *("stateAgeMs", "debug", "pingMs", "pingAgeMs", "boot", "nsm", "nsmAgeMs", "rightService"),
+    *("ejected", "draining", "inFlight", "idleConnections"),
+}
 
 
 def health_of(client: FlaskClient) -> tuple[int, Any]:
-    """Return status and body without the time."""
+    """Return status and body without the time and the details of each enclave."""
     response = client.get("/health")
     body = json_of(response)
     assert abs(body.pop("timestamp") - time.time() * 1000) < 5_000
+    assert body.pop("degraded") is any(not enclave["healthy"] for enclave in body["enclaves"])
+    for enclave in body["enclaves"]:
+        assert set(enclave) == {*RUNNING, *DETAILS}
+        for name in DETAILS:
+            del enclave[name]
     return response.status_code, body
 
 
@@ -42,7 +51,7 @@ def two_services(folder: Path, scripts: dict[str, Script]) -> Iterator[FlaskClie
     with ExitStack() as stack:
         for name, script in scripts.items():
             stack.enter_context(FakeEnclave(folder / name, script))
-        addresses = {name: UnixAddress(path=str(folder / name)) for name in ("vies", "other")}
+        addresses = {name: (UnixAddress(path=str(folder / name)),) for name in ("vies", "other")}
         config = Config(manifests=(VIES, OTHER), addresses=addresses)
         yield stack.enter_context(serving(config)).test_client()
 
@@ -97,12 +106,10 @@ def test_one_unreachable_enclave_makes_the_whole_unhealthy_and_is_named(tmp_path
 def test_health_turns_with_the_enclave(tmp_path: Path) -> None:
     address = UnixAddress(path=str(tmp_path / "enclave"))
     with parent(address) as client:
-        seen = []
-        for _ in range(3):
+        for _ in range(2):
             with FakeEnclave(tmp_path / "enclave", keeps()):
-                seen.append(health_of(client)[0])
-            seen.append(health_of(client)[0])
-    assert seen == [200, 503] * 3
+                wait_until(lambda: health_of(client)[0] == 200)
+            wait_until(lambda: health_of(client)[0] == 503)
 
 
 def test_a_health_check_asks_the_enclave_for_nothing_but_a_pong(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_head_says_the_same_without_a_body(tmp_path: Path) -> None:
 
 
 def test_routes_lists_cid_port_and_hosts_in_the_order_of_the_manifests(tmp_path: Path) -> None:
-    config = Config(manifests=(VIES, OTHER), addresses={"vies": VsockAddress(cid=99, port=5000)})
+    config = Config(manifests=(VIES, OTHER), addresses={"vies": (VsockAddress(cid=99, port=5000),)})
     with serving(config) as app:
         response = app.test_client().get("/routes")
     assert (response.status_code, json_of(response)) == (

@@ -60,7 +60,7 @@ def test_a_query_for_an_upstream_that_wants_credentials_sealed_is_refused_before
     tmp_path: Path,
 ) -> None:
     with FakeEnclave(tmp_path / "e", keeps()) as peer:
-        config = Config(manifests=(manifest.load(TOML),), addresses={"test": peer.address})
+        config = Config(manifests=(manifest.load(TOML),), addresses={"test": (peer.address,)})
         with serving(config) as app:
             client = app.test_client()
             query = {"service": "test", "operation": "test.vault", "params": {"id": "a1"}}
@@ -76,7 +76,7 @@ def test_a_query_for_an_upstream_that_wants_credentials_sealed_is_refused_before
 def test_a_mode_that_the_service_does_not_have_is_refused_before_it_is_forwarded(tmp_path: Path) -> None:
     toml = b'modes = ["document", "batch"]\n' + TOML
     with FakeEnclave(tmp_path / "e", keeps()) as peer:
-        config = Config(manifests=(manifest.load(toml),), addresses={"test": peer.address})
+        config = Config(manifests=(manifest.load(toml),), addresses={"test": (peer.address,)})
         with serving(config) as app:
             client = app.test_client()
             call = {"url": f"https://{HOST}/hello", "method": "GET"}
@@ -92,7 +92,7 @@ def test_a_query_goes_through_the_parent_and_back(tmp_path: Path) -> None:
     with (
         enclave(shop, toml=TOML, operations=OPERATIONS) as running,
         FakeEnclave(tmp_path / "e", keeps(running.worker.answer)) as peer,
-        serving(Config(manifests=(manifest.load(TOML),), addresses={"test": peer.address})) as app,
+        serving(Config(manifests=(manifest.load(TOML),), addresses={"test": (peer.address,)})) as app,
     ):
         query = {"service": "test", "operation": "test.item", "params": {"id": "a1"}}
         answer = json_of(app.test_client().post("/attest/query", json=query))

@@ -29,7 +29,7 @@ def test_a_sealed_request_reaches_the_enclave_and_its_answer_comes_back_byte_for
     assert peer.calls == [{**call, "hop": {"report": True}}]
     line = json.loads(log.getvalue())
     assert (line["event"], line["service"], line["success"]) == ("sealed", "vies", True)
-    assert line.keys() == {"time", "event", "requestId", "service", "success", "status", "ms"}
+    assert line.keys() == {"time", "event", "requestId", "service", "enclave", "success", "status", "ms"}
     assert SEALED not in log.getvalue()
 
 
@@ -82,7 +82,7 @@ def test_a_credential_in_clear_is_refused_before_it_is_forwarded(tmp_path: Path)
     service = manifest.load(MANIFEST)
     log = io.StringIO()
     with FakeEnclave(tmp_path / "e", keeps()) as peer:
-        config = Config(manifests=(service,), addresses={"test": peer.address})
+        config = Config(manifests=(service,), addresses={"test": (peer.address,)})
         with serving(config, log=log) as app:
             client = app.test_client()
             call = {"url": f"https://{VAULT}/x", "method": "GET", "headers": {"authorization": "planted"}}
@@ -95,7 +95,7 @@ def test_a_credential_in_clear_is_refused_before_it_is_forwarded(tmp_path: Path)
 
 def test_a_sealed_request_goes_through_the_parent_and_back(tmp_path: Path) -> None:
     with enclave() as running, FakeEnclave(tmp_path / "e", keeps(running.worker.answer)) as peer:
-        config = Config(manifests=(manifest.load(MANIFEST),), addresses={"test": peer.address})
+        config = Config(manifests=(manifest.load(MANIFEST),), addresses={"test": (peer.address,)})
         with serving(config) as app:
             client = sealer(running.worker)
             client.seal({"url": f"https://{VAULT}/hello", "method": "GET", "headers": {"X-Secret": "planted"}})

@@ -19,6 +19,7 @@ from app.config import Config, from_environment
 from tests.corpora import predecessor_vectors
 from tests.fake_enclave import ANSWER, PING, PONG, FakeEnclave, Peer, frame
 from tests.parent import CHECKOUT, json_of, serving
+from tests.test_app_health import DETAILS
 from wire.addresses import UnixAddress
 
 DEVIATIONS = {
@@ -126,7 +127,8 @@ ENVIRONMENTS = {
     "routes with VIES_CID=99 MONERIUM_PAYMENT_CID=19": {"VIES_CID": "99", "MONERIUM_PAYMENT_CID": "19"},
     "monerium enabled": {"MONERIUM_PAYMENT_CID": "19"},
 }
-ADDED = {"code", "requestId", "service", "connectivity"}  # P13; the first state's /health had no connectivity either
+# P13; the first state's /health had no connectivity either
+ADDED = {"code", "requestId", "service", "connectivity", "degraded", *DETAILS}
 
 VECTORS = {vector["name"]: vector for vector in predecessor_vectors("parent_http")}
 
@@ -174,7 +176,7 @@ class Replay:
                 enclave = stack.enter_context(FakeEnclave(self._folder / its_name, self._script))
             services = from_environment(ENVIRONMENTS.get(self._name, {}))
             sockets = {
-                service.name: UnixAddress(path=str(self._folder / service.name)) for service in services.manifests
+                service.name: (UnixAddress(path=str(self._folder / service.name)),) for service in services.manifests
             }
             shown = services.addresses if self._name.startswith("routes") else sockets
             config = Config(manifests=services.manifests, addresses=shown, timeout_ms=300)

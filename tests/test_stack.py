@@ -16,6 +16,7 @@ from devstack import __main__ as commands
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.enclave_kit import in_threads
+from tests.fake_enclave import wait_until
 from tytle_verifier import Failure, StatementError
 from tytle_verifier.adapter import (
     AttestedAdapter,
@@ -175,11 +176,11 @@ def test_a_killed_worker_costs_the_requests_in_flight_and_nothing_else(
     assert {reply.json()["code"] for reply in replies} == {"enclave_unreachable"}
     down = post(running_stack, FAST)
     assert (down.status_code, down.json()["success"]) == (502, False)
-    assert requests.get(f"{running_stack.url}/health", timeout=10).status_code == 503
+    wait_until(lambda: requests.get(f"{running_stack.url}/health", timeout=10).status_code == 503)
     running_stack.start_worker()
     answers = [post(running_stack, FAST) for _ in range(8)]
     assert [answer.json()["success"] for answer in answers] == [True] * 8
-    assert requests.get(f"{running_stack.url}/health", timeout=10).json()["healthy"] is True
+    wait_until(lambda: requests.get(f"{running_stack.url}/health", timeout=10).json()["healthy"] is True)
 
 
 def test_a_stopped_worker_finishes_what_it_has_begun(running_stack: Stack, slow_vies: SlowVies) -> None:

@@ -59,7 +59,7 @@ def test_a_report_is_read_back(success: bool, status: int, boot: bytes, timings:
     assert hops.read_report(hops.encode_report(report)) == report
 
 
-@given(st.binary())
+@given(st.binary().filter(lambda data: not data.startswith(b'{"type":"report",')))
 def test_what_does_not_begin_as_a_report_is_the_reply(data: bytes) -> None:
     assert hops.read_report(data) is None
 

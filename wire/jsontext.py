@@ -10,8 +10,6 @@ from typing import Any, NoReturn
 
 from wire.errors import MessageError
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """Return the one JSON object that `data` holds.
@@ -20,7 +18,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
         MessageError: anything else. The text is not echoed: it may hold secrets.
     """
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = _DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as exc:
         problem = f"the JSON is not UTF-8 (byte {exc.start})"
     except json.JSONDecodeError as exc:
@@ -38,7 +36,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
 
 def dump(value: object) -> bytes:
     """Return compact JSON in UTF-8. The strings must be well-formed; `parse_object` and `text` see to that."""
-    return _encode(value).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def base64_member(name: str, data: bytes) -> bytes:
@@ -87,3 +85,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> NoReturn:
     raise MessageError("", "NaN and Infinity are not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

@@ -54,6 +54,10 @@ class KeyRing:
         """Return the key with this id, or None when there is none that is still accepted."""
         return next((key for key in self._fresh() if key.id == key_id), None)
 
+    def ids(self) -> tuple[bytes, ...]:
+        """Return the ids of the keys there are, the oldest first. Makes none: whoever only asks waits for nothing."""
+        return tuple(key.id for key in self._keys)
+
     def _fresh(self) -> list[SealingKey]:
         """Drop the keys whose time is over and make a new one where the last is no longer current."""
         with self._lock:
