@@ -16,7 +16,9 @@ from devstack.vies import Vies
 settings.register_profile("any machine", deadline=None)  # a busy one is slow, which is no failure
 settings.load_profile("any machine")
 
-SUITES_OF_THEIR_OWN = {"e2e", "web", "promtool"}  # `make e2e` boots machines; the others need a program
+# `make e2e` boots machines, `make web` needs a browser, `make promtool` and `make deploy-check`
+# checkers of what is shown and rendered.
+SUITES_OF_THEIR_OWN = {"e2e", "promtool", "rendered", "web"}
 # A busy machine makes no code wrong: what must be fast is measured in steps, not in seconds.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
