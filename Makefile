@@ -122,7 +122,8 @@ clean:
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo "make serve  the same stack, left running, with a curl line that works"
-	@echo "make bench  figures, as ratios against named peers in the same run;  python -m bench j   image size and boot time"
+	@echo "make bench  figures, as ratios against named peers in the same run, with plots (12 minutes)"
+	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"

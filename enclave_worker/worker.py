@@ -7,9 +7,7 @@ policy. In an image that is `__main__.py` and nothing else.
 import itertools
 import os
 import ssl
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -21,6 +19,7 @@ from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
 from enclave_worker.journey import Journey
 from enclave_worker.log import CallLog, Log
+from enclave_worker.places import Places
 from enclave_worker.query import Querier
 from enclave_worker.reply import Reply
 from enclave_worker.sealed.clock import ForwardClock
@@ -90,9 +89,8 @@ class Worker:
     ) -> None:
         offers = catalogue.bind(manifest.operations, operations)  # before anything is started
         self._log = log or Log(manifest.name)
-        self._slots = threading.BoundedSemaphore(capacity.fetches)
-        self._under_way: deque[None] = deque()  # an entry for each taken slot: it grows and shrinks without a lock
-        self._identities = threading.BoundedSemaphore(capacity.identities)
+        self._slots = Places(capacity.fetches)
+        self._identities = Places(capacity.identities)
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
         self._card = Card.of(self._identity, report)
@@ -147,7 +145,7 @@ class Worker:
             boot=self._identity.boot.hex(),
             timings_us=timings_us,
             nsm_queue=self._attestor.waiting,
-            fetches=len(self._under_way),
+            fetches=self._slots.taken,
         )
         return hops.encode_report(report)
 
@@ -172,7 +170,7 @@ class Worker:
         )
 
     def _show_identity(self, challenge: bytes | None) -> Reply:
-        if not self._identities.acquire(blocking=False):
+        if not self._identities.take():
             self._log.event("full", what="identities")
             return reply.refusal(503, "Enclave at capacity")
         try:
@@ -183,7 +181,7 @@ class Worker:
             self._log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
         finally:
-            self._identities.release()
+            self._identities.give_back()
 
     def _answer_sealed(self, sealed: SealedCall, journey: Journey) -> Reply:
         try:
@@ -204,18 +202,16 @@ class Worker:
         return self._work(replace(request, timeout_ms=min(limits, default=None)), journey, sealed=True)
 
     def _work(self, request: Call | Query, journey: Journey, *, sealed: bool) -> Reply:
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.take():
             log = CallLog(log=self._log, id=request.id or "", sealed=sealed, trace=journey.trace)
             log.event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
-        self._under_way.append(None)
         try:
             if isinstance(request, Query):
                 return self._querier.answer(request, journey=journey, sealed=sealed)
             return self._fetcher.answer(request, journey=journey, sealed=sealed)
         finally:
-            self._under_way.pop()
-            self._slots.release()
+            self._slots.give_back()
 
     def close(self) -> None:
         """End the NSM thread and close idle connections. Call it when no call is under way any more."""

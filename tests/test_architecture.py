@@ -44,15 +44,15 @@ ROOMS = {
         ours="wire policy",
         third_party="flask werkzeug gunicorn prometheus_client",
         by_file={
-            "limits/table.py": "fcntl mmap",
-            "tls.py": "ssl",
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
+            "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
             "state.py": "fcntl mmap",
+            "tls.py": "ssl",
             "tracing/spans.py": "opentelemetry",
         },
     ),

@@ -18,6 +18,8 @@ from wire.errors import MessageError, ReportMalformed
 FIELD = "hop"
 MAX_NUMBER = 10**12  # ours; as microseconds eleven days
 _REPORT_BEGINS = b'{"type":"report",'
+_NAME = FIELD.encode()
+_BOOT = re.compile("[0-9a-f]{32}")
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2.2
 
 
@@ -35,6 +37,7 @@ class Hop:
 
 
 NO_HOP = Hop()
+_decode = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Report:
 def attach(payload: bytes, hop: Hop) -> bytes:
     """Return the payload of a question, a JSON object with at least one member, with `hop` added."""
     trace = b"" if hop.trace is None else b',"trace":"%b"' % hop.trace.encode()
-    return b'%b,"hop":{"report":%b%b}}' % (payload[:-1], b"true" if hop.report else b"false", trace)
+    return b'%b,"%b":{"report":%b%b}}' % (payload[:-1], _NAME, b"true" if hop.report else b"false", trace)
 
 
 def take(question: dict[str, Any]) -> Hop:
@@ -101,7 +104,7 @@ def read_report(payload: bytes) -> Report | None:
     if not payload.startswith(_REPORT_BEGINS):
         return None
     try:
-        said = json.loads(payload)
+        said = _decode(payload.decode())
         return Report(
             success=said["success"] is True,
             status=int(said["status"]),
@@ -122,6 +125,6 @@ def _number(value: object) -> int:
 
 
 def _boot(value: str) -> str:
-    if len(bytes.fromhex(value)) != 16:
-        raise ValueError("a boot has 16 bytes")
+    if not _BOOT.fullmatch(value):
+        raise ValueError("a boot has 16 bytes in hex")
     return value
