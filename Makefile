@@ -10,7 +10,8 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone web page fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
+.PHONY: deploy-check deploy-tools
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
 run: $(VENV)/ready
@@ -38,6 +39,10 @@ web: $(VENV)/ready
 	command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/install chromium chromium-driver
 	$(BIN)/pytest tests/web
 
+promtool: $(VENV)/ready
+	.ci/promtool
+	$(BIN)/pytest tests/promtool
+
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
 
@@ -46,6 +51,15 @@ fuzz:
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
+
+# What a deployment is rendered to, before the checkers of each format, and what it publishes, before a stand-in of AWS.
+deploy-check: $(VENV)-deploy/ready
+	command -v curl >/dev/null || .ci/install curl
+	command -v systemd-analyze >/dev/null || .ci/install systemd || echo "UNIT FILES ARE NOT VERIFIED: no systemd" >&2
+	$(VENV)-deploy/bin/pytest -rs tests/rendered
+
+deploy-tools: $(VENV)-deploy/ready
+	@echo "Ready. Activate it with: . $(VENV)-deploy/bin/activate"
 
 # Images. They need root; buildah and debootstrap install themselves. The kernel: eif/image says where it is looked for.
 base:
@@ -81,7 +95,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent postgresql enclave dev fuzz; do \
+	for name in parent tracing postgresql enclave dev deploy fuzz; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -96,18 +110,27 @@ $(VENV)/ready: requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	touch $@
 
+$(VENV)-deploy/ready: requirements/deploy.txt
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/install python3-venv
+	$(PYTHON) -m venv --clear $(VENV)-deploy
+	$(VENV)-deploy/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/deploy.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-deploy $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo "make serve  the same stack, left running, with a curl line that works"
-	@echo "make bench  figures, as ratios against named peers in the same run;  python -m bench j   image size and boot time"
+	@echo "make bench  figures, as ratios against named peers in the same run, with plots (12 minutes)"
+	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
+	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
 	@echo "make e2e    the images booted in an emulated Nitro host, one machine and two"

@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "app": room(
         ours="wire policy",
-        third_party="flask werkzeug gunicorn",
+        third_party="flask werkzeug gunicorn prometheus_client",
         by_file={
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
@@ -53,6 +53,7 @@ ROOMS = {
             "pool.py": "socket",  # for the type of what wire.sockets returns
             "state.py": "fcntl mmap",
             "tls.py": "ssl",
+            "tracing/spans.py": "opentelemetry",
         },
     ),
     "tytle_verifier": room(
@@ -71,8 +72,13 @@ ROOMS = {
         },
     ),
     "eif": room(by_file={"init.py": "ctypes socket"}),  # init.py runs in the image, the rest makes it
+    "deploy": room(
+        ours="policy",
+        by_file={"publish.py": "boto3", "supervise.py": "fcntl subprocess"},  # supervise.py runs on hosts
+    ),
 }
 FREE_ROOMS = {"devstack", "bench", "tests"}  # never in an image; may import everything
+SURROUNDINGS = {"os.environ", "os.environb", "os.getenv", "sys.argv"}  # not the `environ` of one request
 DANGEROUS = {
     "asyncio", "ctypes", "fcntl", "ftplib", "http", "mmap", "multiprocessing", "pickle", "select", "selectors",
     "shelve", "socket", "socketserver", "ssl", "subprocess", "urllib", "xmlrpc",
@@ -146,8 +152,9 @@ def test_the_check_sees_a_wrong_arrow(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
 
 
-def test_the_first_program_of_an_enclave_imports_nothing_of_ours() -> None:
-    assert set(imports_of(ROOT / "eif" / "init.py")) <= set(sys.stdlib_module_names)
+@pytest.mark.parametrize("program", ["eif/init.py", "deploy/supervise.py"])
+def test_a_program_that_is_copied_alone_imports_nothing_of_ours(program: str) -> None:
+    assert {name.partition(".")[0] for name in imports_of(ROOT / program)} <= set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("file", IMAGES)
@@ -187,11 +194,13 @@ def _targets(path: Path) -> set[str]:
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
     parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
-    wsgi = "app/gate.py"  # the environ of one request
-    edges = (*parents, wsgi, "tytle_verifier/cli.py", "eif/__main__.py", clears)
-    allowed = {ROOT / edge for edge in edges}
+    edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
+    allowed = {ROOT / edge for edge in (*edges, "deploy/__main__.py", "deploy/supervise.py")}
     for path in modules_of(name):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not isinstance(node, ast.Assert), f"{path}: asserts vanish under -O"
-            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "argv"):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in SURROUNDINGS:
                 assert path in allowed, f"{path} reads its surroundings"
+            if isinstance(node, ast.ImportFrom) and node.module in ("os", "sys"):
+                named = {f"{node.module}.{alias.name}" for alias in node.names}
+                assert not named & SURROUNDINGS, f"{path}: say which module it is"

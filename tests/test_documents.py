@@ -77,8 +77,8 @@ def test_the_mocked_parent_in_readme_works() -> None:
 
 
 def test_every_command_in_readme_is_a_target_of_the_makefile() -> None:
-    targets = set(re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z0-9]+)", "\n".join(fenced("README.md", "sh")), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z0-9-]+)", "\n".join(fenced("README.md", "sh")), re.MULTILINE))
     assert named
     assert named <= targets
 

@@ -13,7 +13,7 @@ from tests.test_documents import ROOT, fenced
 
 ROOMS = ("app", "devstack", "enclave_worker", "nsm", "policy", "services", "tests", "tytle_verifier", "wire")
 FILES = ("ARCHITECTURE.md", "Dockerfile", "Dockerfile.enclave", "Makefile", "README.md", "pyproject.toml", "setup.cfg")
-MORE_ROOMS = ("bench", "eif")  # looked at by tests of the whole
+MORE_ROOMS = ("bench", "deploy", "eif")  # looked at by tests of the whole
 
 
 def block(name: str) -> str:
