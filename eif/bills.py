@@ -1,22 +1,16 @@
-"""`python -m eif.bills ARTEFACT ... > FILE`: the bills of materials of this checkout's artefacts.
+"""The bills of materials of this checkout's artefacts: enclave images, the parent's image, the verifier's wheel.
 
-enclave SERVICE [--measurements FILE]   an enclave image; without its measurements file, Debian and kernel are missing
-parent [--requirements NAME] [--packages FILE] [--base TEXT]      the parent's image
-wheel [FILE]                            tytle_verifier; FILE is the wheel
+`root` is the checkout. What a bill cannot know, since the artefact was not built here, it says under `tytle:complete`.
 """
 
-import argparse
 import configparser
 import hashlib
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from eif import pins, sbom
-from eif.errors import BadInput, EifError
+from eif.errors import BadInput
 
-ROOT = Path(__file__).parent.parent
 ENCLAVE_ROOMS = ("enclave_worker", "nsm", "policy", "wire")
 PARENT_ROOMS = ("app", "policy", "services", "wire")
 
@@ -63,42 +57,3 @@ def wheel(root: Path, file: Path | None) -> str:
 
 def _python(root: Path, name: str) -> list[sbom.Component]:
     return [sbom.python(pin) for pin in pins.read((root / "requirements" / f"{name}.txt").read_text(encoding="ascii"))]
-
-
-def main(arguments: list[str]) -> int:
-    """Print one bill; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    try:
-        sys.stdout.write(_made(options))
-    except (EifError, OSError, ValueError, KeyError) as error:
-        sys.stderr.write(f"eif: {error}\n")
-        return 1
-    return 0
-
-
-def _made(options: argparse.Namespace) -> str:
-    if options.artefact == "enclave":
-        given = options.measurements
-        return enclave(ROOT, options.service, None if given is None else json.loads(given.read_bytes()))
-    if options.artefact == "parent":
-        packages = None if options.packages is None else options.packages.read_text(encoding="ascii").splitlines()
-        return parent(ROOT, options.requirements, packages, options.base)
-    return wheel(ROOT, options.file)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m eif.bills", description="Bills of materials, CycloneDX 1.6.")
-    artefacts = parser.add_subparsers(dest="artefact", required=True)
-    one = artefacts.add_parser("enclave")
-    one.add_argument("service")
-    one.add_argument("--measurements", type=Path)
-    one = artefacts.add_parser("parent")
-    one.add_argument("--requirements", default="parent")
-    one.add_argument("--packages", type=Path)
-    one.add_argument("--base", default="unknown")
-    artefacts.add_parser("wheel").add_argument("file", type=Path, nargs="?")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -7,11 +7,11 @@ beside the artefact and never in it, so it measures nothing and can be made agai
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from eif.errors import BadInput
 from eif.pins import Pin
@@ -46,7 +46,7 @@ def file(path: Path) -> Component:
 
 def python(pin: Pin) -> Component:
     """Return a package of PyPI; the files that the pin accepts are named by their SHA-256."""
-    purl = f"pkg:pypi/{pin.name}@{quote(pin.version)}"
+    purl = f"pkg:pypi/{pin.name}@{_escaped(pin.version)}"
     accepted = [_property("accepted-sha256", digest) for digest in sorted(pin.sha256)]
     made: Component = {"type": "library", "bom-ref": purl, "name": pin.name, "version": pin.version, "purl": purl}
     return made | {"properties": accepted}
@@ -55,9 +55,9 @@ def python(pin: Pin) -> Component:
 def debian(line: str) -> Component:
     """Return a Debian package from `name version`. Raises: BadInput for another line."""
     name, _, version = line.partition(" ")
-    if not name or not version or " " in version:
+    if not (name and version and line.isascii()) or " " in version:
         raise BadInput(f"not a package and its version: {line!r}")
-    purl = f"pkg:deb/debian/{quote(name)}@{quote(version)}?distro={DISTRIBUTION}"
+    purl = f"pkg:deb/debian/{_escaped(name)}@{_escaped(version)}?distro={DISTRIBUTION}"
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
@@ -122,6 +122,11 @@ def _counts(path: Path) -> bool:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _escaped(text: str) -> str:
+    """Return ASCII `text` as a package URL has it (github.com/package-url, "Rules for each purl component")."""
+    return re.sub(r"[^A-Za-z0-9._~-]", lambda match: f"%{ord(match[0]):02X}", text)
 
 
 def _hash(algorithm: str, content: str) -> dict[str, str]:

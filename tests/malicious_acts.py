@@ -17,7 +17,7 @@ import cbor2
 from devstack.soft_nsm import SoftNsm
 from nsm import client
 from tests.malicious_forgeries import FORGERIES
-from tests.malicious_parent import DONORS, Act, NotHere, Passage
+from tests.malicious_parent import BY_ADDRESS, DONORS, Act, NotHere, Passage
 from tests.malicious_world import ENCLAVES
 from tests.sealing import Sealer
 from wire import frames
@@ -331,6 +331,8 @@ REQUEST_ACTS: Sequence[Act] = (
     altered("a body of blanks more", body=_OTHER_BODY + " "),
     altered("no body", body=GONE),
     altered("another address", url=_STATUS, method="GET", body=GONE, headers={}),
+    altered("another number in the address", url=BY_ADDRESS.replace("507172230", "999999990")),
+    altered("a requester in the address", url=f"{BY_ADDRESS}?requesterMemberStateCode=PT&requesterNumber=507172230"),
     altered("a query added", url=_FETCH["url"] + "?x=1"),
     altered("another method", method="GET"),
     altered("another header", headers={"Content-Type": "application/json; charset=utf-8"}),

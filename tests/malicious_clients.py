@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from devstack.nsm_registers import IMAGE
-from tests.malicious_parent import LOOKUP, MaliciousParent
+from tests.malicious_parent import BY_ADDRESS, LOOKUP, MaliciousParent
 from tests.malicious_world import ANSWER, World
 from tytle_verifier import (
     Policy,
@@ -86,12 +86,17 @@ def root(world: World) -> TestPkiRoot:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One question: `data` is the JSON for the parent."""
+    """One question, of a `kind` of "fetch" (a POST), "get" or "query": `data` is the JSON for the parent."""
 
     kind: str
     mode: str
     challenge: bytes
     data: bytes
+
+    @property
+    def way(self) -> str:
+        """The parent's path for it."""
+        return "/attest/query" if self.kind == "query" else "/attest/fetch"
 
 
 def ask(kind: str, mode: str, challenge: bytes | None = None) -> Asked:
@@ -99,6 +104,8 @@ def ask(kind: str, mode: str, challenge: bytes | None = None) -> Asked:
     said: dict[str, Any] = {"challenge": base64.b64encode(challenge).decode(), "mode": mode}
     if kind == "query":
         said |= {"service": "vies", "operation": "vies.check_vat", "params": NUMBER}
+    elif kind == "get":
+        said |= {"url": BY_ADDRESS, "method": "GET"}
     else:
         said |= {"url": LOOKUP, "method": "POST", "headers": JSON, "body": json.dumps(NUMBER)}
     return Asked(kind=kind, mode=mode, challenge=challenge, data=json.dumps(said).encode())
@@ -142,7 +149,7 @@ class Clients:
 
     def library(self, asked: Asked) -> Got:
         """`verify_reply`, with the request."""
-        return self.judged(asked, self.post(f"/attest/{asked.kind}", asked.data))
+        return self.judged(asked, self.post(asked.way, asked.data))
 
     def judged(self, asked: Asked, reply: bytes) -> Got:
         verified = verify_reply(
@@ -157,7 +164,7 @@ class Clients:
 
     def command(self, asked: Asked) -> Got:
         """`tytle-verify verify`, with our root in AWS's place, and what the same evidence is to the library."""
-        reply = self.post(f"/attest/{asked.kind}", asked.data)
+        reply = self.post(asked.way, asked.data)
         (self.folder / "reply.json").write_bytes(reply)
         (self.folder / "request.json").write_bytes(asked.data)
         (self.folder / "policy.toml").write_text(policy_file(self.world, asked.mode))
@@ -192,7 +199,10 @@ class Clients:
         with attest_only(requests.Session(), {URL: made}) as session:
             session.trust_env = False
             session.headers.clear()
-            response = session.post(LOOKUP, data=json.dumps(NUMBER), headers=JSON, timeout=SECONDS)
+            if asked.kind == "get":
+                response = session.get(BY_ADDRESS, timeout=SECONDS)
+            else:
+                response = session.post(LOOKUP, data=json.dumps(NUMBER), headers=JSON, timeout=SECONDS)
             cookies = [cookie.name for cookie in session.cookies]
         if cookies or response.history:
             raise AssertionError(f"cookies {cookies} or redirects of the parent's")
@@ -218,6 +228,7 @@ class Clients:
         said, asked = got.verified.statement, got.asked
         found = [] if said.challenge == asked.challenge else ["another challenge"]
         found += [] if said.boot in self.boots else ["no pinned enclave"]
+        found += [] if _mode(got.verified) == asked.mode else ["another mode"]
         bodies = []
         for exchange in said.exchanges:
             headers = dict(getattr(exchange.outcome, "headers", ()))
@@ -233,6 +244,12 @@ class Clients:
     boots: frozenset[bytes] = frozenset()
 
 
+def _mode(verified: VerifiedReply) -> str:
+    """Return the mode that the evidence itself shows: its document's fields differ."""
+    document = verified.document
+    return "session" if document.public_key is not None else "batch" if document.nonce is None else "document"
+
+
 def _wrong_fetch(got: Got, body: bytes) -> list[str]:
     found = [] if got.verified.body == body else ["another body"]
     if got.verified.response.status != 200:
@@ -240,7 +257,8 @@ def _wrong_fetch(got: Got, body: bytes) -> list[str]:
     response = got.response
     if response is None:
         return found
-    if (response.status_code, response.content, response.url) != (200, body, LOOKUP):
+    url = BY_ADDRESS if got.asked.kind == "get" else LOOKUP
+    if (response.status_code, response.content, response.url) != (200, body, url):
         found.append("the adapter shows another answer")
     if response.headers.keys() & {"set-cookie", "x-tampered"} or ANSWER not in response.headers:
         found.append("the adapter shows other headers")

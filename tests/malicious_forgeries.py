@@ -98,6 +98,30 @@ def _sign1(key: ec.EllipticCurvePrivateKey, payload: bytes) -> bytes:
     return cbor2.dumps([protected, {}, payload, r.to_bytes(32, "big") + s.to_bytes(32, "big")])
 
 
+def _signed_by_nobody(passage: Passage) -> None:
+    """The genuine document with the lie's user data and nonce in it, under its genuine certificate and signature."""
+    reply, proof, statement = _parts(passage)
+    try:
+        protected, unprotected, payload, signature = cbor2.loads(base64.b64decode(proof["nsmDocument"]))
+        fields = cbor2.loads(payload)
+    except (KeyError, ValueError, TypeError, cbor2.CBORDecodeError) as error:
+        raise NotHere from error
+    _lie(reply, proof, statement)
+    data = deterministic(statement)
+    proof["statement"] = base64.b64encode(data).decode()
+    proof.pop("inclusion", None)
+    if proof["mode"] == "session":
+        key = ec.generate_private_key(ec.SECP256R1())
+        fields["public_key"] = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        proof["session"] = base64.b64encode(_sign1(key, _user_data(data))).decode()
+    else:
+        fields["user_data"] = _user_data(data)
+        fields["nonce"] = bytes.fromhex(proof["nonce"]) if proof["nonce"] else None
+    made = cbor2.dumps([protected, unprotected, cbor2.dumps(fields), signature])
+    proof["nsmDocument"] = base64.b64encode(made).decode()
+    passage.put(reply)
+
+
 def _session_of_another_key(passage: Passage) -> None:
     """The genuine document of a session, and a message that a key of the attacker's signed."""
     reply, proof, statement = _parts(passage)
@@ -128,6 +152,7 @@ FORGERIES: Sequence[Act] = (
     forged("debug mode says so", lambda world: SoftNsm(pki=world.pki, debug=True)),
     forged("a root of the attacker's says so", lambda world: SoftNsm(pki=world.attacker)),
     forged("the truth, by other code", lambda world: SoftNsm(pki=world.pki, pcrs=OTHER_IMAGE), lying=False),
+    Act(name="forged: a document that nobody signed", do=_signed_by_nobody),
     Act(name="forged: a session's message by another key", do=_session_of_another_key),
     Act(name="forged: an identity for an answer", do=_identity_for_an_answer),
 )

@@ -26,6 +26,7 @@ from tests.malicious_world import World
 
 LOOKUP = "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number"
 OTHER_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
+BY_ADDRESS = "https://ec.europa.eu/taxation_customs/vies/rest-api/ms/PT/vat/507172230"
 DONORS = (
     *("another request", "another mode", "another challenge", "no challenge", "second boot", "other code", "debug"),
     *("other service", "another kind", "failed", "other headers"),
@@ -119,6 +120,8 @@ def _common(asked: Mapping[str, Any]) -> dict[str, Any]:
 def _about(asked: Mapping[str, Any], number: str) -> dict[str, Any]:
     if "operation" in asked:
         return {"params": {**asked["params"], "vatNumber": number}}
+    if asked.get("method") == "GET":
+        return {"url": BY_ADDRESS.replace("507172230", number)}
     return {"body": json.dumps({"countryCode": "PT", "vatNumber": number})}
 
 

@@ -163,7 +163,7 @@ def test_the_bill_of_the_wheel_has_ranges_and_no_versions(tmp_path: Path) -> Non
 
 
 def test_the_same_inputs_give_the_same_bill_and_others_another(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "eif.bills", "enclave", "vies"]
+    command = [sys.executable, "-m", "eif", "bill-enclave", "vies"]
     texts = {
         subprocess.run(
             command, cwd=ROOT, capture_output=True, check=True, env={"PYTHONHASHSEED": seed, "TZ": zone}
