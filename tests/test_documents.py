@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Stack
+from tests import test_verifier_log
 
 ROOT = Path(__file__).parent.parent
 # Rows of ARCHITECTURE.md's deviations in queries that no vector of the predecessor shows, and the test that shows each.
@@ -118,15 +119,26 @@ def links(*documents: str) -> list[tuple[str, str]]:
     return [(document, link) for document in documents for link in found[document]]
 
 
-@pytest.mark.parametrize(
-    ("document", "link"), links("README.md", "SECURITY.md", "ARCHITECTURE.md", "DERIVATIONS.md", "VERIFICATION.md")
+DOCUMENTS = (
+    *("README.md", "OPERATIONS.md", "SECURITY.md", "ARCHITECTURE.md", "DERIVATIONS.md", "VERIFICATION.md"),
+    *("CONTRIBUTING.md", "bench/README.md"),
 )
+
+
+@pytest.mark.parametrize(("document", "link"), links(*DOCUMENTS))
 def test_every_link_leads_to_a_file_and_a_heading(document: str, link: str) -> None:
     file, _, heading = link.partition("#")
-    target = ROOT / (file or document)
+    target = (ROOT / document).parent / file if file else ROOT / document
     assert target.exists()
     if heading:
         assert heading in headings(target)
+
+
+def test_the_worked_example_of_the_log_is_the_one_that_is_computed() -> None:
+    section = (ROOT / "VERIFICATION.md").read_text(encoding="utf-8").partition("\n## The archive's log\n")[2]
+    leaf, challenge = test_verifier_log.EXAMPLE
+    assert f"leaf          = {leaf}\n" in section
+    assert f"challenge     = {challenge}\n" in section
 
 
 def headings(path: Path) -> set[str]:
