@@ -133,7 +133,7 @@ def _named(call: ast.Call) -> Iterator[str]:
     else:
         spoken = [keyword.value for keyword in call.keywords if keyword.arg == "event"]
     for value in spoken:
-        yield from (node.value for node in ast.walk(value) if isinstance(node, ast.Constant))
+        yield from (str(node.value) for node in ast.walk(value) if isinstance(node, ast.Constant))
 
 
 def test_the_table_of_the_log_has_every_event_and_no_other() -> None:
