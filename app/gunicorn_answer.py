@@ -1,4 +1,8 @@
-"""How an answer is written: its head and the first of its body in one piece, so that it is one packet."""
+"""How an answer is written: its head together with its body, and with a date that is made once a second."""
+
+import time
+from email.utils import formatdate
+from functools import lru_cache
 
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]
@@ -11,6 +15,13 @@ class Answer(Response):  # type: ignore[misc]
 
     headers_sent: bool
     _head = b""
+
+    def default_headers(self) -> list[str]:
+        """Return the lines that do not come from the application."""
+        connection = "close" if self.should_close() else "keep-alive"
+        date = _date(int(time.time()))
+        first = f"HTTP/1.{self.req.version[1]} {self.status}\r\nDate: {date}\r\nConnection: {connection}\r\n"
+        return [first, "Transfer-Encoding: chunked\r\n"] if self.chunked else [first]
 
     def send_headers(self) -> None:
         """Write the head, once."""
@@ -37,3 +48,8 @@ class Answer(Response):  # type: ignore[misc]
         if self._head:
             util.write(self.sock, self._head)
             self._head = b""
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

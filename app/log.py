@@ -9,6 +9,9 @@ import os
 import time
 from typing import Protocol, TextIO
 
+STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
+_ENCODE = json.JSONEncoder().encode
+
 
 class Named(Protocol):
     """Somebody whose name may be logged."""
@@ -21,10 +24,6 @@ class Named(Protocol):
 def of_caller(caller: Named | None) -> dict[str, str]:
     """Return what a line says of who asked: nothing where everybody may ask."""
     return {} if caller is None else {"caller": caller.name}
-
-
-STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
-_ENCODE = json.JSONEncoder().encode
 
 
 class Log:

@@ -10,10 +10,7 @@ number does not lengthen the wait: at most what the NSM does now, the documents 
 
 import queue
 import threading
-import time
 from collections import deque
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +18,8 @@ from typing import Self, TypeVar
 from enclave_worker import statement, tree
 from enclave_worker.boot import MAX_CLOCK_DIFFERENCE_MS
 from enclave_worker.nsm_record import NsmRecord
+from enclave_worker.places import Places
+from enclave_worker.promise import Promise
 from enclave_worker.shown import show
 from nsm import client
 from nsm.client import Attested, Exchange
@@ -61,13 +60,13 @@ class _Job:
     nonce: bytes | None
     user_data: bytes
     public_key: bytes | None
-    future: "Future[Attested]"
+    promise: Promise[Attested]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leaf:
     leaf: bytes
-    future: "Future[Committed]"
+    promise: Promise[Committed]
 
 
 _T = TypeVar("_T")
@@ -128,7 +127,7 @@ class Attestor:
     def __init__(self, exchange: Exchange, *, places: int = DEFAULT_PLACES) -> None:
         self.record = NsmRecord()
         self._exchange = exchange
-        self._places = threading.BoundedSemaphore(places)
+        self._places = Places(places)
         self._jobs: queue.SimpleQueue[_Job | _Leaf | None] = queue.SimpleQueue()
         self._aside: deque[_Job | None] = deque()  # the NSM thread's own: taken from the queue, not done yet
         self._thread = threading.Thread(target=self._run, name="nsm", daemon=True)
@@ -140,27 +139,27 @@ class Attestor:
         Raises:
             QueueFull: there is none.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._places.take():
             raise QueueFull("no place left in the attestation queue")
         return Place(self)
 
     def give_back(self) -> None:
         """Give a place back. Called by `Place` only."""
-        self._places.release()
+        self._places.give_back()
 
     def attest(
         self, *, nonce: bytes | None, user_data: bytes, public_key: bytes | None = None, deadline: float
     ) -> Attested:
         """See `Place.attest`, which is how to call this."""
-        future: Future[Attested] = Future()
-        self._jobs.put(_Job(nonce=nonce, user_data=user_data, public_key=public_key, future=future))
-        return _measured(_result(future, deadline))
+        promise: Promise[Attested] = Promise()
+        self._jobs.put(_Job(nonce=nonce, user_data=user_data, public_key=public_key, promise=promise))
+        return _measured(_result(promise, deadline))
 
     def commit(self, leaf: bytes, *, deadline: float) -> Committed:
         """See `Place.commit`, which is how to call this."""
-        future: Future[Committed] = Future()
-        self._jobs.put(_Leaf(leaf=leaf, future=future))
-        return _result(future, deadline)
+        promise: Promise[Committed] = Promise()
+        self._jobs.put(_Leaf(leaf=leaf, promise=promise))
+        return _result(promise, deadline)
 
     def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -187,27 +186,27 @@ class Attestor:
 
     def _answer(self, job: _Job) -> None:
         try:
-            if job.future.set_running_or_notify_cancel():
+            if job.promise.begin():
                 asked = client.attest(
                     self._exchange, nonce=job.nonce, user_data=job.user_data, public_key=job.public_key
                 )
                 self.record.succeeded()
-                job.future.set_result(asked)
+                job.promise.give(asked)
         except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
             self.record.failed()
-            job.future.set_exception(exc)
+            job.promise.fail(exc)
         finally:
             self.give_back()
 
     def _commit_all(self, jobs: list[_Leaf]) -> None:
-        wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+        wanted = [job for job in jobs if job.promise.begin()]
         try:
             for job, committed in zip(wanted, self._committed([job.leaf for job in wanted]), strict=True):
-                job.future.set_result(committed)
+                job.promise.give(committed)
         except Exception as exc:  # noqa: BLE001  the edge of the thread: whoever waits must hear of it
             self.record.failed()
             for job in wanted:
-                job.future.set_exception(exc)
+                job.promise.fail(exc)
         finally:
             for _ in jobs:
                 self.give_back()
@@ -223,11 +222,10 @@ class Attestor:
         return [Committed(attested=attested, shown=shown, index=i, size=size, path=p) for i, p in enumerate(paths)]
 
 
-def _result(future: "Future[_T]", deadline: float) -> _T:
+def _result(promise: Promise[_T], deadline: float) -> _T:
     try:
-        return future.result(timeout=max(0.0, deadline - time.monotonic()))
-    except FutureTimeout as exc:
-        future.cancel()  # if it has not begun, the NSM is spared the work
+        return promise.wait(deadline)
+    except TimeoutError as exc:  # if it has not begun, the NSM is spared the work
         raise AttestationFailed("the NSM did not answer in time") from exc
     except NsmError as exc:
         raise AttestationFailed(f"{type(exc).__name__}: {exc}") from exc

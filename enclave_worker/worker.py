@@ -7,7 +7,6 @@ policy. In an image that is `__main__.py` and nothing else.
 import itertools
 import os
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from enclave_worker.fetch import Fetcher
 from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
 from enclave_worker.log import CallLog, Log
+from enclave_worker.places import Places
 from enclave_worker.query import Querier
 from enclave_worker.reply import Reply
 from enclave_worker.sealed.clock import ForwardClock
@@ -88,8 +88,8 @@ class Worker:
     ) -> None:
         offers = catalogue.bind(manifest.operations, operations)  # before anything is started
         self._log = log or Log(manifest.name)
-        self._slots = threading.BoundedSemaphore(capacity.fetches)
-        self._identities = threading.BoundedSemaphore(capacity.identities)
+        self._slots = Places(capacity.fetches)
+        self._identities = Places(capacity.identities)
         self._clock_ms = clock_ms
         self._identity = Identity(service=manifest.name, manifest=manifest.digest, boot=os.urandom(16))
         self._card = Card.of(self._identity, report)
@@ -158,7 +158,7 @@ class Worker:
         )
 
     def _show_identity(self, challenge: bytes | None) -> Reply:
-        if not self._identities.acquire(blocking=False):
+        if not self._identities.take():
             self._log.event("full", what="identities")
             return reply.refusal(503, "Enclave at capacity")
         try:
@@ -169,7 +169,7 @@ class Worker:
             self._log.event("attestation failed", error=str(exc))
             return reply.refusal(502, f"Attestation failed: {exc}")
         finally:
-            self._identities.release()
+            self._identities.give_back()
 
     def _answer_sealed(self, sealed: SealedCall) -> Reply:
         try:
@@ -190,7 +190,7 @@ class Worker:
         return self._work(replace(request, timeout_ms=min(limits, default=None)), sealed=True)
 
     def _work(self, request: Call | Query, *, sealed: bool) -> Reply:
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.take():
             CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
@@ -198,7 +198,7 @@ class Worker:
                 return self._querier.answer(request, sealed=sealed)
             return self._fetcher.answer(request, sealed=sealed)
         finally:
-            self._slots.release()
+            self._slots.give_back()
 
     def close(self) -> None:
         """End the NSM thread and close idle connections. Call it when no call is under way any more."""

@@ -44,16 +44,15 @@ ROOMS = {
         ours="wire policy",
         third_party="flask werkzeug gunicorn",
         by_file={
-            "doctor.py": "subprocess",
-            "limits/table.py": "fcntl mmap",
-            "tls.py": "ssl",
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
+            "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
             "state.py": "fcntl mmap",
+            "tls.py": "ssl",
         },
     ),
     "tytle_verifier": room(
@@ -192,11 +191,9 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", ROOMS)
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
-    parents = ("app/doctor.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
+    parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
     wsgi = "app/gate.py"  # the environ of one request
     edges = (*parents, wsgi, "tytle_verifier/cli.py", "eif/__main__.py", clears)
-    parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py")
-    edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in (*edges, "deploy/__main__.py", "deploy/supervise.py")}
     for path in modules_of(name):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_enclave import ANSWER, FakeEnclave, Peer, Script, keeps, silent, wait_until
+from tests.fake_enclave import ANSWER, PING, PONG, FakeEnclave, Peer, Script, keeps, wait_until
 from tests.gate_kit import SICAE_URL, TOKEN, bearer, token_toml
 from tests.parent import CHECKOUT, LEAST, Answer, Gunicorn
 
@@ -68,6 +68,19 @@ def children(gunicorn: Gunicorn) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def hangs(arrived: list[bytes]) -> Script:
+    """Answer pings, and note what else comes."""
+
+    def script(peer: Peer) -> None:
+        while (payload := peer.read()) is not None:
+            if payload == PING:
+                peer.reply(PONG)
+            else:
+                arrived.append(payload)
+
+    return script
+
+
 def log_of(gunicorn: Gunicorn) -> str:
     return gunicorn.log.read_text(encoding="utf-8")
 
@@ -83,13 +96,8 @@ def test_a_rate_holds_over_two_processes(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_held_comes_back_and_the_other_goes_on(tmp_path: Path) -> None:
     arrived: list[bytes] = []
-
-    def holds(peer: Peer) -> None:
-        while (payload := peer.read()) is not None:
-            arrived.append(payload)
-
     tokens = token_toml("a", TOKEN, "concurrent = 4")
-    with parent(tmp_path, tokens=tokens, vies=holds, workers=2) as gunicorn:
+    with parent(tmp_path, tokens=tokens, vies=hangs(arrived), workers=2) as gunicorn:
         held = [Asked(gunicorn, {**LEAST, "timeoutMs": 60_000}, TOKEN) for _ in range(4)]
         soon(lambda: len(arrived) == 4)
         assert statuses([Asked(gunicorn, SICAE, TOKEN)]) == [429]
@@ -132,7 +140,7 @@ def admitted(gunicorn: Gunicorn, count: int) -> int:
 
 
 def test_a_service_that_hangs_does_not_hold_up_another_nor_health(tmp_path: Path) -> None:
-    with parent(tmp_path, vies=silent) as gunicorn:
+    with parent(tmp_path, vies=hangs([])) as gunicorn:
         stuck = [Asked(gunicorn, {**LEAST, "timeoutMs": 60_000}) for _ in range(250)]
         soon(lambda: log_of(gunicorn).count('"code": "busy"') >= 250 - 66)  # what one of two services gets at most
         answers = [Asked(gunicorn, SICAE).answer() for _ in range(30)]
@@ -148,12 +156,11 @@ def test_a_service_that_hangs_does_not_hold_up_another_nor_health(tmp_path: Path
 
 
 def test_of_a_burst_what_is_let_in_succeeds_and_the_rest_hears_at_once(tmp_path: Path) -> None:
-    def slow(peer: Peer) -> None:
-        while peer.read() is not None:
-            time.sleep(0.3)
-            peer.reply(ANSWER)
+    def slow(_: bytes) -> bytes:
+        time.sleep(0.3)
+        return ANSWER
 
-    with parent(tmp_path, vies=slow) as gunicorn:
+    with parent(tmp_path, vies=keeps(slow)) as gunicorn:
         answers = [each.answer() for each in [Asked(gunicorn, LEAST) for _ in range(490)]]
         told = [answer.status for answer in answers if answer is not None]
         assert len(told) == 490
@@ -263,18 +270,17 @@ def test_no_token_is_ever_in_the_log(tmp_path: Path) -> None:
 def test_many_processes_and_threads_never_let_more_in_than_the_limit(tmp_path: Path) -> None:
     most, now, lock = 0, 0, threading.Lock()
 
-    def counts(peer: Peer) -> None:
+    def counts(_: bytes) -> bytes:
         nonlocal most, now
-        while peer.read() is not None:
-            with lock:
-                now += 1
-                most = max(most, now)
-            time.sleep(0.005)
-            with lock:
-                now -= 1
-            peer.reply(ANSWER)
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.005)
+        with lock:
+            now -= 1
+        return ANSWER
 
-    with parent(tmp_path, tokens=token_toml("a", TOKEN, "concurrent = 6"), vies=counts, workers=2) as gunicorn:
+    with parent(tmp_path, tokens=token_toml("a", TOKEN, "concurrent = 6"), vies=keeps(counts), workers=2) as gunicorn:
         told = []
         for _ in range(6):
             told += statuses([Asked(gunicorn, LEAST, TOKEN) for _ in range(40)])

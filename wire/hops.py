@@ -17,6 +17,8 @@ from wire.errors import MessageError, ReportMalformed
 
 FIELD = "hop"
 _REPORT_BEGINS = b'{"type":"report",'
+_NAME = FIELD.encode()
+_BOOT = re.compile("[0-9a-f]{32}")
 _TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2.2
 
 
@@ -29,6 +31,7 @@ class Hop:
 
 
 NO_HOP = Hop()
+_decode = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class Report:
 def attach(payload: bytes, hop: Hop) -> bytes:
     """Return the payload of a question, a JSON object with at least one member, with `hop` added."""
     trace = b"" if hop.trace is None else b',"trace":"%b"' % hop.trace.encode()
-    return b'%b,"hop":{"report":%b%b}}' % (payload[:-1], b"true" if hop.report else b"false", trace)
+    return b'%b,"%b":{"report":%b%b}}' % (payload[:-1], _NAME, b"true" if hop.report else b"false", trace)
 
 
 def take(question: dict[str, Any]) -> Hop:
@@ -90,7 +93,7 @@ def read_report(payload: bytes) -> Report | None:
     if not payload.startswith(_REPORT_BEGINS):
         return None
     try:
-        said = json.loads(payload)
+        said = _decode(payload.decode())
         return Report(
             success=said["success"] is True,
             status=int(said["status"]),
@@ -102,6 +105,6 @@ def read_report(payload: bytes) -> Report | None:
 
 
 def _boot(value: str) -> str:
-    if len(bytes.fromhex(value)) != 16:
-        raise ValueError("a boot has 16 bytes")
+    if not _BOOT.fullmatch(value):
+        raise ValueError("a boot has 16 bytes in hex")
     return value
