@@ -10,7 +10,7 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone web page fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
 .PHONY: deploy-check deploy-tools
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
@@ -38,6 +38,10 @@ verifier-alone: $(VENV)/ready
 web: $(VENV)/ready
 	command -v chromium >/dev/null && command -v chromedriver >/dev/null || .ci/install chromium chromium-driver
 	$(BIN)/pytest tests/web
+
+promtool: $(VENV)/ready
+	.ci/promtool
+	$(BIN)/pytest tests/promtool
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
@@ -91,7 +95,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent postgresql enclave dev deploy fuzz; do \
+	for name in parent tracing postgresql enclave dev deploy fuzz; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -118,10 +122,12 @@ clean:
 help:
 	@sed -n 's/^# //p' Makefile | head -3
 	@echo "make serve  the same stack, left running, with a curl line that works"
-	@echo "make bench  figures, as ratios against named peers in the same run;  python -m bench j   image size and boot time"
+	@echo "make bench  figures, as ratios against named peers in the same run, with plots (12 minutes)"
+	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"

@@ -1,5 +1,6 @@
 """What an operator may set. Read from the environment once, at the edge; inward it is one frozen value."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from policy import manifest
 from policy.manifest import Manifest
 from wire.addresses import Address, VsockAddress
 
+TRACE_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVICES = Path(__file__).parent.parent / "services"
 MAX_ENCLAVES = 16  # ours, for one service; a host has four at most (AWS Nitro Enclaves user guide), without emulation
 MAX_REQUEST_BYTES = 10 * 1024 * 1024  # the predecessor's limit for a request's JSON, inclusive
@@ -34,7 +36,8 @@ class Config:
     (otherwise one at AF_VSOCK with the manifest's CID and port). `connections` bounds the open connections to one
     enclave from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's
     processes share with `app.drain`; without one, no enclave can be drained. `admission` says who may ask.
-    Without `archive` no answer is stored.
+    Without `archive` no answer is stored. `build` is shown among the metrics; with `tracing` spans are sent, as
+    OpenTelemetry's own variables say.
     """
 
     manifests: tuple[Manifest, ...]
@@ -44,6 +47,8 @@ class Config:
     timeout_ms: int = 30_000  # the predecessor's limit for a call to an enclave
     admission: Admission = field(default_factory=Admission)
     archive: ArchiveSettings | None = None
+    build: str = "unknown"
+    tracing: bool = False
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -75,7 +80,8 @@ def from_environment(
     environ: Mapping[str, str], *, services: Path = SERVICES, callers: Callers | None = None
 ) -> Config:
     """Return the settings of a deployed parent: `SERVICES`, `NAME_CIDS`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
-    `STATE_DIR` (an absolute path), `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`, and those of `admission`.
+    `STATE_DIR` (an absolute path), `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`, `BUILD`, those of
+    `admission`, and whether OpenTelemetry's variables ask for traces.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID`
@@ -107,6 +113,8 @@ def from_environment(
             callers=callers or read_callers(environ, services=services),
         ),
         archive=_archive(environ),
+        build=_build(environ.get("BUILD") or "unknown"),
+        tracing=_wants_traces(environ),
     )
 
 
@@ -209,6 +217,19 @@ def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:
     if missing:
         raise ConfigError(f"SERVICES: there is no service {sorted(missing)[0]!r}")
     return tuple(service for service in known if not wanted or service.name in wanted)
+
+
+def _build(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._+-]{1,64}", text):
+        raise ConfigError("BUILD: expected 1 to 64 letters, digits and . _ + -")
+    return text
+
+
+def _wants_traces(environ: Mapping[str, str]) -> bool:
+    """OpenTelemetry environment variable specification: an endpoint is named, and nothing switches traces off."""
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    off = off or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return not off and any(environ.get(name) for name in TRACE_ENDPOINTS)
 
 
 def _cids(environ: Mapping[str, str], service: Manifest) -> list[int]:

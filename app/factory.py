@@ -14,10 +14,14 @@ from app.application import Application
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.gate import Gate
 from app.log import Log
+from app.metrics import exposition, files, parts
+from app.metrics.meters import Meters
 from app.monitor import Monitor
 from app.prefork import FAMILY
 from app.router import Router
 from app.state import StateFolder
+from app.tracing import choice
+from app.watch import Watch
 
 if TYPE_CHECKING:
     from app.archive.archive import Archive
@@ -41,9 +45,13 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
+    meters = _watch(app, settings, chosen_log)
     capacities = {each.name: settings.connections * len(settings.places(each)) for each in settings.manifests}
     max_body = app.config["MAX_CONTENT_LENGTH"]
-    Gate(settings.admission, FAMILY.process(), capacities=capacities, max_body_bytes=max_body).install(app)
+    gate = Gate(settings.admission, FAMILY.process(), capacities=capacities, max_body_bytes=max_body)
+    gate.install(app)
+    parts.show_enclaves(meters.numbers, router.enclaves)
+    parts.show_gate(meters.numbers, gate)
     app.after_request(_label_response)
     app.extensions["archive"] = archive
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
@@ -54,9 +62,22 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
     app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
+    app.register_blueprint(exposition.blueprint(meters))
     if archive is not None:
+        parts.show_archive(meters.numbers, archive)
         app.register_blueprint(archive.routes())
     return app
+
+
+def _watch(app: Flask, settings: Config, log: Log) -> Meters:
+    """Watch every request of `app`: for the metrics that this returns, and for traces where they are wanted."""
+    names = [service.name for service in settings.manifests]
+    meters = Meters(names, build=settings.build, log=log, folder=files.shared(os.environ))
+    tracer = choice.tracer(settings, log)
+    Watch(meters, tracer).install(app)
+    app.extensions["numbers"] = meters.numbers  # started in each process by gunicorn_conf.py
+    app.extensions["tracer"] = tracer
+    return meters
 
 
 def _archive(settings: Config, log: Log) -> Archive | None:

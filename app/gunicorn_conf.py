@@ -5,13 +5,38 @@ the environment (app.config.serving). Without callers (TOKENS_FILE) the parent l
 only, whichever setting it was that asked for more.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from app import listening, tls
-from app.config import ConfigError, read_callers, serving
-from app.log import Log
-from app.prefork import DEFAULT_THREADS, FAMILY
+NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
+MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
+
+
+def _make_folder() -> None:
+    """Make the folder where the processes keep their numbers, gone with the master; an operator's stays.
+
+    prometheus_client looks for it once, when it is imported: so this comes before every import of the application's.
+    """
+    if os.environ.get(NUMBERS):
+        return  # also when the settings are read again
+    folder = tempfile.mkdtemp(prefix="tytle-metrics-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None)
+    os.environ[NUMBERS] = folder
+    master = os.getpid()  # its forks end as it does, and must not clear it away
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == master else None)
+
+
+if __name__ == "__config__":  # what gunicorn calls a file that it reads its settings from
+    _make_folder()
+
+from app import listening, tls  # noqa: E402
+from app.config import ConfigError, read_callers, serving  # noqa: E402
+from app.log import Log  # noqa: E402
+from app.metrics import files  # noqa: E402
+from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
 
 _serving = serving(os.environ)
 FAMILY.read(lambda: read_callers(os.environ), ConfigError)
@@ -36,6 +61,12 @@ if _serving.tls is not None:
     def ssl_context(_: Any, __: Any) -> Any:
         """Give gunicorn the one context of all connections."""
         return _context
+
+
+def on_starting(server: Any) -> None:
+    """In the master, before the first worker: forget the counts of a parent before this one."""
+    if NUMBERS in os.environ and not server.master_pid:  # else that one still serves, and this one takes over (USR2)
+        files.empty(Path(os.environ[NUMBERS]))
 
 
 def when_ready(server: Any) -> None:
@@ -63,12 +94,31 @@ def post_fork(_: Any, worker: Any) -> None:
 
 
 def child_exit(_: Any, worker: Any) -> None:
-    """Give back what a dead process held."""
+    """Give back what a dead process held, however it ended, and take its gauges out of the sums."""
     FAMILY.bury(worker)
+    if NUMBERS in os.environ:
+        files.forget(Path(os.environ[NUMBERS]), worker.pid)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops."""
-    monitor = getattr(worker.wsgi, "extensions", {}).get("monitor")  # other applications may be served with this file
+    """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops.
+
+    And begin to read the numbers that nothing pushes.
+    """
+    monitor, numbers = _extension(worker, "monitor"), _extension(worker, "numbers")
     if monitor is not None:
         monitor.start(stopping=lambda: not worker.alive)
+    if numbers is not None:
+        numbers.start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """In a worker that ends: read them a last time, if it came so far as to have any."""
+    numbers = _extension(worker, "numbers")
+    if numbers is not None:
+        numbers.stop()
+
+
+def _extension(worker: Any, name: str) -> Any:
+    """Return a part of the worker's application; None where there is none, or the file serves another."""
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get(name)

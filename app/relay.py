@@ -13,6 +13,7 @@ from app.errors import ApiError
 from app.fleet import Fleet, Served
 from app.log import Log, of_caller
 from app.pool import PoolFull
+from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
 
@@ -48,10 +49,13 @@ def deliver(
     def again() -> bytes:
         return question(_for_enclave(round((deadline - time.monotonic()) * 1000)))
 
+    passage: Passage = g.passage
+    trace = passage.asks(fleet.service.name)
     if archive is not None:
         archive.admit()
-    served = call(fleet, question(_for_enclave(total_ms)), deadline=deadline, key=key, again=again)
+    served = call(fleet, question(_for_enclave(total_ms)), deadline=deadline, key=key, again=again, trace=trace)
     report = served.carried.report or summarise(served.carried.reply)
+    passage.heard(served.enclave.cid, report)
     if archive is not None:
         archive.keep(served.carried.reply, caller=g.get("caller"), request_id=g.request_id)
     log.event(
@@ -63,6 +67,7 @@ def deliver(
         success=report.success,
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
+        **({} if trace is None else {"traceId": trace[3:35]}),
     )
     return answer(served)
 
@@ -82,6 +87,7 @@ def call(
     deadline: float,
     key: bytes | None = None,
     again: Callable[[], bytes] | None = None,
+    trace: str | None = None,
 ) -> Served:
     """Return what one of the enclaves answers. `deadline` is an instant on `time.monotonic()`; the rest as `Fleet.ask`.
 
@@ -90,7 +96,8 @@ def call(
     """
     try:
         with current_app.extensions["gate"].admit(fleet.service.name, deadline=deadline):
-            return fleet.ask(question, deadline=deadline, key=key, again=again)
+            g.passage.admitted()
+            return fleet.ask(question, deadline=deadline, key=key, again=again, trace=trace)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc
     except DeadlinePassed as exc:

@@ -1,7 +1,7 @@
 """`python -m bench [LETTER...] [--seconds N]`: measure, print the tables, write bench/results/.
 
-What `make bench` measures goes into latest.json. (j) boots images, needs more than a laptop has, runs only when asked
-for, and goes into latest-j.json.
+Without letters, as `make bench` runs it, everything but (j) is measured and goes into latest.json, its plots beside
+it. (j) boots images and needs more than a laptop has. Chosen letters, such as c and d, go into latest-c-d.json.
 """
 
 import argparse
@@ -13,7 +13,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import booting, machine, parent_alone, report, sealed_path, verification, whole_path
+from bench import (
+    booting,
+    footprint,
+    keep_alive,
+    machine,
+    parent_alone,
+    percentiles,
+    plots,
+    report,
+    sealed_path,
+    service_times,
+    sizes,
+    verification,
+    whole_path,
+)
 from bench.processes import BenchError
 from bench.report import Report
 from bench.rounds import Settings
@@ -23,8 +37,13 @@ RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS: Mapping[str, Callable[[Settings], Report]] = {
     "a": parent_alone.measure,
     "b": whole_path.measure,
+    "c": keep_alive.measure,
+    "d": service_times.measure,
     "e": sealed_path.measure,
+    "f": sizes.measure,
     "g": verification.measure,
+    "h": footprint.measure,
+    "i": percentiles.measure,
 }
 ON_REQUEST: Mapping[str, Callable[[Settings], Report]] = {"j": booting.measure}
 ALL = {**MEASUREMENTS, **ON_REQUEST}
@@ -40,24 +59,22 @@ def main(arguments: list[str]) -> int:
     reports = []
     for letter in options.letters or MEASUREMENTS:
         reports.append(ALL[letter](settings))
-        print(report.as_text(reports[-1], settings), flush=True)
-    _write("latest", facts, [one for one in reports if one.letter in MEASUREMENTS], settings)
-    for one in reports:
-        if one.letter in ON_REQUEST:
-            _write(f"latest-{one.letter}", facts, [one], settings)
+        print(report.as_text(reports[-1]), flush=True)
+    results = _write("-".join(["latest", *options.letters]), facts, reports)
+    for path in (results, *plots.write(results)):
+        print(path.relative_to(RESULTS.parent.parent))
     errors = sum(one.errors for one in reports)
     if errors:
         print(f"{errors} answers were bad or missing: these figures are worth nothing.")
     return 1 if errors else 0
 
 
-def _write(name: str, facts: dict[str, Any], reports: list[Report], settings: Settings) -> None:
-    if not reports:
-        return
-    results = {one.letter: report.as_json(one, settings) for one in reports}
+def _write(name: str, facts: dict[str, Any], reports: list[Report]) -> Path:
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    path = RESULTS / f"{name}.json"
+    results = {one.letter: report.as_json(one) for one in reports}
+    path.write_text(json.dumps({"machine": facts, "measurements": results}, indent=2) + "\n", encoding="utf-8")
+    return path
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

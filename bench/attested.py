@@ -15,21 +15,24 @@ import cbor2
 from bench.processes import BenchError
 from enclave_worker.statement import leaf_hash
 from nsm import document
-from wire import frames, sockets
+from wire import frames, hops, sockets
 from wire.addresses import UnixAddress
+from wire.hops import Hop
 
 WAIT_SECONDS = 10.0
 
 
-def fetch(path: Path, call: dict[str, Any]) -> bytes:
-    """Send one call to the worker that listens at `path`; return the reply's bytes."""
+def fetch(path: Path, call: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Send one call, as our parent does, to the worker that listens at `path`; return its report and its reply."""
     deadline = time.monotonic() + WAIT_SECONDS
+    decoder = frames.Decoder()
+    question = hops.attach(json.dumps(call).encode(), Hop(report=True))
     with sockets.connect(UnixAddress(path=str(path)), deadline=deadline) as sock:
-        sockets.send(sock, frames.encode(json.dumps(call).encode()), deadline=deadline)
-        reply = sockets.receive_frame(sock, frames.Decoder(), deadline=deadline)
-    if reply is None:
+        sockets.send(sock, frames.encode(question), deadline=deadline)
+        report, reply = (sockets.receive_frame(sock, decoder, deadline=deadline) for _ in range(2))
+    if report is None or reply is None:
         raise BenchError("the worker closed the connection")
-    return reply
+    return report, reply
 
 
 def check(reply: bytes) -> None:

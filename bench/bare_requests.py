@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 from array import array
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from bench import peers
-from bench.load import WARM_UP_SECONDS, cpu_seconds, summary
+from bench.figures import cpu_seconds, summary
+from bench.load import WARM_UP_SECONDS
 
 CONNECT_SECONDS = 0.5  # before the warm-up: fork, handshakes
 
@@ -78,8 +78,7 @@ def main(arguments: list[str]) -> int:
         pool.join()
     latencies, errors, answered = merged(counted)
     used = cpu_seconds() - used_before
-    figures = summary(latencies, errors=errors, answered=answered, seconds=float(seconds), cpu_seconds=used)
-    print(json.dumps(asdict(figures)))
+    summary(latencies, errors=errors, answered=answered, seconds=float(seconds), cpu_seconds=used).print()
     return 0
 
 

@@ -39,6 +39,7 @@ def measure(settings: Settings) -> Report:
     return Report(
         letter="j",
         title="The enclave image: size and boot",
+        settings=settings,
         notes=(
             f"measured  build/images/vies/enclave.eif, PCR0 {registers(image).pcr0.hex()[:16]}..., booted in QEMU's "
             "nitro-enclave machine without KVM: everything is emulated, so that a boot on AWS takes another time.",

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("flask", "gunicorn", "requests", "h11", "cbor2", "cryptography")
+PACKAGES = ("flask", "gunicorn", "requests", "cbor2", "cryptography")
 LOOK_SECONDS = 1.0
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -64,4 +64,4 @@ def _idle() -> float:
     before = cpu_time()
     time.sleep(LOOK_SECONDS)
     after = cpu_time()
-    return 1 - (after.busy - before.busy) / (after.total - before.total)
+    return max(0.0, 1 - (after.busy - before.busy) / (after.total - before.total))

@@ -5,7 +5,8 @@ recorded reply of the real worker, and the peer answers with the same bytes.
 """
 
 from bench import ours, upstream, vies_call
-from bench.processes import Processes, wait_for
+from bench.ours import Target
+from bench.processes import STOCK, Processes, wait_for
 from bench.report import Ratio, Report
 from bench.rounds import Settings, Subject, interleave
 
@@ -13,39 +14,48 @@ from bench.rounds import Settings, Subject, interleave
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
     with Processes() as processes:
-        reply = record_reply()
-        peer, parent = interleave(processes, _subjects(processes, reply, settings), settings)
+        answer = record_answer()
+        peer, stock, parent = interleave(processes, _subjects(processes, *answer, settings), settings)
     return Report(
         letter="a",
         title="The parent alone",
+        settings=settings,
         notes=(
             "measured  POST /attest/fetch to the parent. It checks the call and relays it over a unix socket to a "
-            "canned worker, which answers every frame with one attested reply, recorded from the real worker "
-            f"({len(reply):,} bytes).",
-            "peer      a Flask view that parses the same JSON request and answers with the same bytes.",
-            f"both      {ours.served(settings)}.",
+            "canned worker, which answers every question with one report and one attested reply, recorded from the "
+            f"real worker ({len(answer[1]):,} bytes).",
+            "peer      a Flask view that parses the same JSON request and answers with the reply's bytes.",
+            f"served    {ours.served(settings)}. Stock: {ours.stock()}.",
         ),
-        series=(peer, parent),
-        ratios=(Ratio("the parent / bare Flask view", parent.ratio_to(peer)),),
+        series=(peer, stock, parent),
+        ratios=(
+            Ratio("the parent / bare Flask view, our conf", parent.ratio_to(peer)),
+            Ratio("the parent / bare Flask view, stock", parent.ratio_to(stock)),
+        ),
     )
 
 
-def record_reply() -> bytes:
-    """Return what a real worker answers to the call: real upstream, real statement, document of a soft NSM."""
+def record_answer() -> tuple[bytes, bytes]:
+    """Return a real worker's report and reply to the call: real upstream, real statement, document of a soft NSM."""
     with Processes() as processes:
-        _, reply = ours.start_worker(processes, upstream.start(processes))
-        return reply
+        _, answer = ours.start_worker(processes, upstream.start(processes))
+        return answer
 
 
-def _subjects(processes: Processes, reply: bytes, settings: Settings) -> list[Subject]:
+def _subjects(processes: Processes, report: bytes, reply: bytes, settings: Settings) -> list[Subject]:
     recorded, path = processes.folder / "reply.json", ours.worker_socket(processes)
     recorded.write_bytes(reply)
-    canned = processes.module("canned worker", "bench.canned", path, recorded)
+    first = processes.folder / "report.json"
+    first.write_bytes(report)
+    canned = processes.module("canned worker", "bench.canned", path, first, recorded)
     wait_for(canned, path.exists)
-    peer, peer_port = processes.gunicorn(f"bench.peers:bare_view({str(recorded)!r})")
+    request, view = vies_call.write_request(processes.folder), f"bench.peers:bare_view({str(recorded)!r})"
+    peer, peer_port = processes.gunicorn(view)
+    stock, stock_port = processes.gunicorn(view, how=STOCK)
     parent, port = ours.start_parent(processes)
-    request = vies_call.write_request(processes.folder)
-    return [
-        Subject(name="bare Flask view (peer)", command=ours.load(peer_port, request, settings), serving=(peer,)),
-        Subject(name="the parent", command=ours.load(port, request, settings), serving=(parent, canned)),
-    ]
+    targets = (
+        Target(name="bare Flask view, our conf (peer)", port=peer_port, request=request, serving=(peer,)),
+        Target(name="bare Flask view, stock (peer)", port=stock_port, request=request, serving=(stock,)),
+        Target(name="the parent", port=port, request=request, serving=(parent, canned)),
+    )
+    return [target.closed(settings) for target in targets]

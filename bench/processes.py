@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,14 @@ from bench.machine import TICKS_PER_SECOND
 ROOT = Path(__file__).parent.parent
 WEB_WORKERS = 2  # gunicorn processes of the parent and of every peer: one per core of the smallest machine we use
 WEB_THREADS = gunicorn_conf.threads
+STOCK_THREADS = 64  # of a stock gunicorn's processes: more than the clients that one of them is given
+CONFIGURED = ("--config", str(ROOT / "app" / "gunicorn_conf.py"))
+STOCK = ("--worker-class", "gthread", "--threads", str(STOCK_THREADS), "--no-control-socket")
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.05
 # What would make a peer behave as nobody asked it to: other roots, a proxy, another number of processes.
-UNWANTED_VARIABLES = ("BUNDLE", "PROXY", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS")
+UNWANTED_VARIABLES = ("BUNDLE", "PROX", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND", "GUNICORN_CMD_ARGS", "TOKENS", "TLS_")
 
 
 class BenchError(Exception):
@@ -43,7 +46,13 @@ class Child:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time (user and system) that the group has used so far, to a clock tick of mostly 10 ms."""
-        return sum(_ticks(path, self.process.pid) for path in Path("/proc").glob("[0-9]*/stat")) / TICKS_PER_SECOND
+        fields = [_stat(pid) for pid in self.members()]
+        return sum(int(each[11]) + int(each[12]) for each in fields if each) / TICKS_PER_SECOND  # proc(5): utime, stime
+
+    def members(self) -> list[int]:
+        """Return the process ids of the group, in order: first the one that was started."""
+        pids = sorted(int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat"))
+        return [pid for pid in pids if (fields := _stat(pid)) and int(fields[2]) == self.process.pid]  # proc(5): pgrp
 
     def check(self) -> None:
         """Return if it is running.
@@ -75,14 +84,16 @@ class Processes:
                 _end(child.process)
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, name: str, command: list[str], *, keep: tuple[int, ...] = ()) -> Child:
+    def start(
+        self, name: str, command: list[str], *, keep: tuple[int, ...] = (), environ: Mapping[str, str] | None = None
+    ) -> Child:
         """Start a command; its output goes to a file in the folder. `keep` are descriptors that it inherits."""
         output = self.folder / f"{len(self._children)}.log"
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=_environment(),
+                env={**_environment(), **(environ or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -97,13 +108,18 @@ class Processes:
         """Start one of our modules: `python -m ARGUMENTS`."""
         return self.start(name, [sys.executable, "-m", *map(str, arguments)])
 
-    def gunicorn(self, application: str) -> tuple[Child, int]:
-        """Serve a WSGI application with the parent's gunicorn configuration; return the process and its port."""
+    def gunicorn(
+        self, application: str, *, how: Sequence[str] = CONFIGURED, environ: Mapping[str, str] | None = None
+    ) -> tuple[Child, int]:
+        """Serve a WSGI application; return the process and its port.
+
+        With the parent's gunicorn configuration, or `STOCK`: gthread as gunicorn ships it, which is what people write.
+        """
         with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-            command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
+            command = [sys.executable, "-m", "gunicorn", *how]
             command += ["--workers", str(WEB_WORKERS), "--bind", f"fd://{listener.fileno()}", application]
             port: int = listener.getsockname()[1]
-            child = self.start("gunicorn", command, keep=(listener.fileno(),))
+            child = self.start("gunicorn", command, keep=(listener.fileno(),), environ=environ)
         wait_for(child, lambda: _answers(port))
         return child, port
 
@@ -152,12 +168,12 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
-def _ticks(stat: Path, group: int) -> int:
+def _stat(pid: int) -> list[str]:
+    """Return the fields of proc(5) from `state` on; none when the process has ended meanwhile."""
     try:
-        fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:  # it ended meanwhile
-        return 0
-    return int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0  # proc(5): pgrp, utime, stime
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -4,12 +4,15 @@ import json
 import resource
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from bench.load import Figures
+from bench.figures import Figures
 from bench.machine import cpu_time
 from bench.processes import Child, Processes
+
+CLIENT = "client"
+FEWER_ROUNDS = 3  # a whole run takes 12 minutes so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +23,22 @@ class Settings:
     rounds: int = 5
     clients: int = 16
 
+    def fewer(self) -> Self:
+        """Return these with at most FEWER_ROUNDS, for measurements with much to measure in each."""
+        return replace(self, rounds=min(FEWER_ROUNDS, self.rounds))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What is loaded: `command` prints `Figures` and takes the seconds as its last argument.
 
-    `serving` are the processes whose CPU time is told apart.
+    `serving` are the processes whose CPU time is told apart. `at_least` seconds of it are needed for a figure.
     """
 
     name: str
     command: tuple[str, ...]
     serving: tuple[Child, ...]
+    at_least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,10 @@ class Sample:
     def rate(self) -> float:
         """Good answers per second."""
         return self.figures.requests / self.figures.seconds
+
+    def served_ms(self) -> float:
+        """Return the CPU milliseconds per answer of everybody but the client."""
+        return sum(spent for name, spent in self.cpu_ms.items() if name != CLIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +103,18 @@ def interleave(processes: Processes, subjects: Sequence[Subject], settings: Sett
     samples: list[list[Sample]] = [[] for _ in subjects]
     for _ in range(settings.rounds):
         for subject, so_far in zip(subjects, samples, strict=True):
-            so_far.append(_sample(processes, subject, settings.seconds))
+            so_far.append(sample(processes, subject, settings.seconds))
     return [Series(subject, tuple(series)) for subject, series in zip(subjects, samples, strict=True)]
 
 
-def _sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+def sample(processes: Processes, subject: Subject, seconds: float) -> Sample:
+    """Load one subject once."""
     machine_before, client_before = cpu_time(), _ended_children()
     before = [child.cpu_seconds() for child in subject.serving]
-    figures = Figures(**json.loads(processes.run([*subject.command, str(seconds)])))
+    figures = Figures(**json.loads(processes.run([*subject.command, str(max(seconds, subject.at_least))])))
     used = [child.cpu_seconds() - then for child, then in zip(subject.serving, before, strict=True)]
     ours, machine = sum(used) + _ended_children() - client_before, cpu_time()
-    spent = {"client": figures.cpu_seconds} | dict(zip((child.name for child in subject.serving), used, strict=True))
+    spent = {CLIENT: figures.cpu_seconds} | dict(zip((child.name for child in subject.serving), used, strict=True))
     return Sample(
         figures=figures,
         cpu_ms={name: cpu * 1000 / max(1, figures.answered) for name, cpu in spent.items()},

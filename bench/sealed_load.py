@@ -12,7 +12,7 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
@@ -20,7 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import attested, sized
-from bench.load import WARM_UP_SECONDS, Load, cpu_seconds, http_request, summary
+from bench.caller import AUTHORIZATION, http_request
+from bench.figures import cpu_seconds, summary
+from bench.load import WARM_UP_SECONDS, Load
 from devstack.__main__ import NO_COMMIT
 from devstack.nsm_registers import IMAGE
 from devstack.worker import NSM_ROOT
@@ -70,7 +72,7 @@ def client_of(port: int, folder: Path) -> SealedClient:
 def _identity(port: int, challenge: bytes) -> bytes:
     url = f"http://127.0.0.1:{port}/enclaves/{sized.NAME}/identity"
     given = {"challenge": base64.b64encode(challenge).decode()}
-    return requests.get(url, params=given, timeout=IDENTITY_SECONDS).content
+    return requests.get(url, params=given, headers=AUTHORIZATION, timeout=IDENTITY_SECONDS).content
 
 
 def main(arguments: list[str]) -> int:
@@ -78,14 +80,13 @@ def main(arguments: list[str]) -> int:
     port, folder, size, most, clients, seconds = arguments
     sealed = Sealed.make(client_of(int(port), Path(folder)), int(size), int(most))
     used_before = cpu_seconds()
-    load = Load(int(port), iter(sealed), int(clients), good_body=GOOD_BODY)
-    load.run(WARM_UP_SECONDS)
-    taken = load.run(float(seconds))
+    with Load(int(port), iter(sealed), int(clients), good_body=GOOD_BODY) as load:
+        load.run(WARM_UP_SECONDS)
+        taken = load.run(float(seconds))
     used = cpu_seconds() - used_before
     for request, answer in load.last_answers():
         sealed.check(request, answer)
-    figures = summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used)
-    print(json.dumps(asdict(figures)))
+    summary(load.latencies, errors=load.errors, answered=load.answered, seconds=taken, cpu_seconds=used).print()
     return 0
 
 

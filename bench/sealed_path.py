@@ -13,6 +13,7 @@ from pathlib import Path
 import requests
 
 from bench import attested, ours, sized, upstream
+from bench.caller import AUTHORIZATION
 from bench.load import WARM_UP_SECONDS
 from bench.processes import Child, Processes
 from bench.report import Figure, Ratio, Report
@@ -27,6 +28,7 @@ WAIT_SECONDS = 20
 
 def measure(settings: Settings) -> Report:
     """Run the measurement."""
+    settings = settings.fewer()
     with Processes() as processes:
         server = upstream.start(processes)
         sizes = [name for name, size in sized.SIZES.items() if size <= server.max_body_bytes]
@@ -41,6 +43,7 @@ def measure(settings: Settings) -> Report:
     return Report(
         letter="e",
         title="Sealed requests, the whole path",
+        settings=settings,
         notes=_notes(server, settings, sizes),
         series=tuple(series),
         ratios=tuple(Ratio(f"sealed / unsealed, {size}", sealed.ratio_to(clear)) for size, clear, sealed in pairs),
@@ -63,7 +66,7 @@ def _client(folder: Path, port: int, size: str, settings: Settings) -> Iterable[
     """Measure what a client does besides: seal a request, open an answer."""
     client, call = client_of(port, folder), json.dumps(sized.call(sized.SIZES[size])).encode()
     asked = client.seal(call)
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **AUTHORIZATION}
     said = requests.post(f"http://127.0.0.1:{port}{PATH}", data=asked.data, headers=headers, timeout=WAIT_SECONDS)
     attested.check(asked.open(said.content))
     yield _cost(f"the client seals a request, {size}", lambda: client.seal(call), settings)

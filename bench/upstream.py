@@ -10,14 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import sized
 from bench.processes import Child, Processes, wait_for
 from bench.vies_call import CALL, HOST, PATH
 from devstack.tls_pki import Authority
-from devstack.upstream import MAX_BODY_BYTES, Request, Response, UpstreamServer
+from devstack.upstream import MAX_BODY_BYTES, Handler, Request, Response, UpstreamServer
 from devstack.vies import Vies
 from devstack.worker import ROOTS
 
@@ -34,8 +34,13 @@ http {{
     ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
     location = {path} {{ default_type application/json; return 200 '{body}'; }}
     location {sized}/ {{  # files, whatever is posted to them
-      root {folder}; default_type text/plain; error_page 405 =200 $uri; client_max_body_size 2m;
+      root {folder}; default_type text/plain; error_page 405 =200 $uri; client_max_body_size 8m;
     }}
+  }}
+  server {{
+    listen 127.0.0.1:{closing} ssl backlog=512; server_name {host} {alias}; keepalive_timeout 0;
+    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    location = {path} {{ default_type application/json; return 200 '{body}'; }}
   }}
 }}
 """
@@ -45,13 +50,14 @@ http {{
 class Upstream:
     """A running upstream: `url` for those who may name it as they like, `roots` the PEM file of its authority.
 
-    It takes bodies of at most `max_body_bytes`.
+    It takes bodies of at most `max_body_bytes`. On `closing_port` it closes each connection after one answer.
     """
 
     name: str
     max_body_bytes: int
     child: Child
     port: int
+    closing_port: int
     roots: Path
 
     @property
@@ -62,17 +68,18 @@ class Upstream:
 
 def start(processes: Processes) -> Upstream:
     """Start the best upstream that this machine has, and wait until it accepts."""
-    port = _free_port()
+    port, closing = _free_port(), _free_port()
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx:
-        _configure(processes.folder, port)
+        _configure(processes.folder, port, closing)
         command = [nginx, "-p", str(processes.folder), "-c", str(processes.folder / "nginx.conf")]
-        child, name, most = processes.start("upstream", command), _version(nginx), 2 * 1024 * 1024
+        child, name, most = processes.start("upstream", command), _version(nginx), 8 * 1024 * 1024
     else:
-        child = processes.module("upstream", "bench.upstream", processes.folder, port)
+        child = processes.module("upstream", "bench.upstream", processes.folder, port, closing)
         name, most = "devstack's Python stand-in (nginx is not installed)", MAX_BODY_BYTES
-    wait_for(child, lambda: _accepts(port))
-    return Upstream(name=name, max_body_bytes=most, child=child, port=port, roots=processes.folder / ROOTS)
+    wait_for(child, lambda: _accepts(port) and _accepts(closing))
+    roots = processes.folder / ROOTS
+    return Upstream(name=name, max_body_bytes=most, child=child, port=port, closing_port=closing, roots=roots)
 
 
 def answer() -> Response:
@@ -81,7 +88,7 @@ def answer() -> Response:
     return Vies()(Request(method=CALL["method"], host=HOST, path=PATH, headers=headers, body=CALL["body"].encode()))
 
 
-def _configure(folder: Path, port: int) -> None:
+def _configure(folder: Path, port: int, closing: int) -> None:
     authority = Authority()
     identity = authority.issue(HOST, ALIAS)
     (folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
@@ -90,7 +97,9 @@ def _configure(folder: Path, port: int) -> None:
     body = answer().body.decode()
     if any(character in body for character in "'\\$"):
         raise ValueError("the body needs quoting that nginx's configuration does not have")
-    text = NGINX.format(folder=folder, port=port, host=HOST, alias=ALIAS, path=PATH, body=body, sized=sized.FOLDER)
+    text = NGINX.format(
+        folder=folder, port=port, closing=closing, host=HOST, alias=ALIAS, path=PATH, body=body, sized=sized.FOLDER
+    )
     sized.write_answers(folder)
     (folder / "nginx.conf").write_text(text, encoding="utf-8")
 
@@ -112,15 +121,21 @@ def _free_port() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve devstack's stand-in until the process is ended: `python -m bench.upstream FOLDER PORT`."""
+    """Serve devstack's stand-in until the process is ended: `python -m bench.upstream FOLDER PORT CLOSING_PORT`."""
     authority, canned = Authority(), answer()
     (Path(arguments[0]) / ROOTS).write_text(authority.roots_pem, encoding="ascii")
 
     def answered(request: Request) -> Response:
         return canned if request.path == PATH else sized.answer(request)
 
-    handlers = dict.fromkeys((HOST, ALIAS), answered)
-    with UpstreamServer(handlers, authority=authority, port=int(arguments[1])):
+    def closes(request: Request) -> Response:
+        said = answered(request)
+        return replace(said, headers=(*said.headers, ("Connection", "close")))
+
+    def server(handler: Handler, port: str) -> UpstreamServer:
+        return UpstreamServer(dict.fromkeys((HOST, ALIAS), handler), authority=authority, port=int(port))
+
+    with server(answered, arguments[1]), server(closes, arguments[2]):
         signal.pause()
     return 0
 

@@ -6,11 +6,10 @@ decode, check names, validity and signatures of the whole chain, check the docum
 """
 
 import hashlib
-import json
 import sys
 import time
+from array import array
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from bench.load import Figures
+from bench.figures import Figures, summary
 from tytle_verifier import AWS_ROOT, Archive, LinkCache, Root, TestPkiRoot, verify_document
 from tytle_verifier.roots import AWS_ROOT_SHA256
 
@@ -64,7 +63,7 @@ def measure(verify: Verify, documents: list[bytes], seconds: float) -> Figures:
     """Verify all documents once to warm up, then over and over for `seconds`."""
     for document in documents:
         verify(document)
-    took: list[float] = []
+    took = array("d")
     began, began_cpu = time.monotonic(), time.process_time()
     while time.monotonic() - began < seconds:
         for document in documents:
@@ -72,23 +71,15 @@ def measure(verify: Verify, documents: list[bytes], seconds: float) -> Figures:
             verify(document)
             took.append(time.perf_counter() - start)
     elapsed = time.monotonic() - began
-    took.sort()
-    return Figures(
-        requests=len(took),
-        errors=0,  # one that fails to verify ends the process
-        answered=len(took),
-        seconds=elapsed,
-        p50_ms=took[len(took) // 2] * 1000,
-        p99_ms=took[len(took) * 99 // 100] * 1000,
-        cpu_seconds=time.process_time() - began_cpu,
-    )
+    used = time.process_time() - began_cpu
+    return summary(took, errors=0, answered=len(took), seconds=elapsed, cpu_seconds=used)  # a failure ends the process
 
 
 def main(way: str, folder: str, seconds: str) -> None:
     """Measure one way and print its figures."""
     documents = [path.read_bytes() for path in sorted(Path(folder).glob("*.bin"))]
     verify = ways(Path(folder, "root.der").read_bytes())[way]
-    print(json.dumps(asdict(measure(verify, documents, float(seconds)))))
+    measure(verify, documents, float(seconds)).print()
 
 
 if __name__ == "__main__":

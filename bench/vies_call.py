@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.load import http_request
+from bench.caller import http_request
 from devstack.__main__ import lookup
 
 CALL: dict[str, Any] = lookup("PT", "507172230")

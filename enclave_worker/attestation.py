@@ -143,6 +143,11 @@ class Attestor:
             raise QueueFull("no place left in the attestation queue")
         return Place(self)
 
+    @property
+    def waiting(self) -> int:
+        """How many documents and leaves the NSM thread has not begun with."""
+        return self._jobs.qsize() + len(self._aside)
+
     def give_back(self) -> None:
         """Give a place back. Called by `Place` only."""
         self._places.give_back()

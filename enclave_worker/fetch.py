@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from enclave_worker import refusals, reply
 from enclave_worker.budget import Budget
+from enclave_worker.journey import Journey
 from enclave_worker.log import CallLog, Log
 from enclave_worker.reply import Reply
 from enclave_worker.sealed import padding
@@ -34,14 +35,14 @@ class Fetcher:
     witness: Witness
     log: Log
 
-    def answer(self, call: Call, *, sealed: bool = False) -> Reply:
+    def answer(self, call: Call, *, journey: Journey, sealed: bool = False) -> Reply:
         """Return the reply for one call, `sealed` if it came so: the reply will be, too.
 
         Never raises for anything that a caller or an upstream can cause.
         """
-        budget = Budget.of(call.timeout_ms)
+        budget = Budget.of(call.timeout_ms, journey)
         call_id = call.id or str(uuid.uuid4())
-        log = CallLog(log=self.log, id=call_id, sealed=sealed)
+        log = CallLog(log=self.log, id=call_id, sealed=sealed, trace=journey.trace)
         return refusals.or_reply(lambda: self._fetch(call, log, budget, sealed=sealed), log=log)
 
     def _fetch(self, call: Call, log: CallLog, budget: Budget, *, sealed: bool) -> Reply:
@@ -49,8 +50,8 @@ class Fetcher:
         allowed = rules.decide(
             self.manifest, url=call.url, method=call.method, headers=call.headers, body=call.body, sealed=sealed
         )
-        with self.witness.reserve(call.mode, deadline=budget.upstream) as place:
-            outcome = self.client.fetch(allowed, deadline=budget.upstream)
+        with self.witness.reserve(call.mode, budget) as place:
+            outcome = self.client.fetch(allowed, deadline=budget.upstream, journey=budget.journey)
             _log_outcome(log, allowed, outcome, budget)
             told = Testimony(
                 id=log.id,
@@ -60,7 +61,7 @@ class Fetcher:
                 exchanges=((allowed, outcome),),
                 body_sha256=reply.body_sha256(outcome),
             )
-            evidence = self.witness.attest(place, told, deadline=budget.reply)
+            evidence = self.witness.attest(place, told, budget)
         most_bytes = MAX_SEALED_REPLY_BYTES if sealed else MAX_FRAME_BYTES
         return reply.attested(allowed, outcome, evidence, most_bytes=most_bytes)
 

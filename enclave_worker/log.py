@@ -31,13 +31,19 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLog:
-    """What may be written about one call, `id`. Of a `sealed` one, only what its carrier can see anyway."""
+    """What may be written about one call, `id`. Of a `sealed` one, only what its carrier can see anyway.
+
+    `trace` is the trace id, in hex, that the carrier named, if it did.
+    """
 
     log: Log
     id: str
     sealed: bool
+    trace: str | None = None
 
     def event(self, name: str, *, inside: dict[str, str | int] | None = None, **fields: str | int) -> None:
         """Write one event. Id and `inside`, what the call or its answer says, are left out where it came sealed."""
         said: dict[str, str | int] = {"sealed": True} if self.sealed else {"id": self.id, **(inside or {})}
+        if self.trace is not None:
+            said["trace"] = self.trace
         self.log.event(name, **said, **fields)

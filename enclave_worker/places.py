@@ -7,7 +7,13 @@ class Places:
     """`count` places. A deque's ends are atomic: a semaphore of `threading` takes ten times as long."""
 
     def __init__(self, count: int) -> None:
+        self._count = count
         self._free = deque([None] * count)
+
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        return self._count - len(self._free)
 
     def take(self) -> bool:
         """Take a place; return whether there was one."""

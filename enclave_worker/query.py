@@ -17,6 +17,7 @@ from enclave_worker.catalogue import Form, Offer
 from enclave_worker.conclusion import Conclusion, HandlerDefect, conclude
 from enclave_worker.handlers.errors import OperationFailed, ParamsRefused
 from enclave_worker.handlers.operation import Values
+from enclave_worker.journey import Journey
 from enclave_worker.log import CallLog, Log
 from enclave_worker.refusals import QueryRefused
 from enclave_worker.reply import Reply
@@ -39,15 +40,15 @@ class Querier:
     witness: Witness
     log: Log
 
-    def answer(self, query: Query, *, sealed: bool = False) -> Reply:
+    def answer(self, query: Query, *, journey: Journey, sealed: bool = False) -> Reply:
         """Return the reply for one query, `sealed` if it came so: the reply will be, too.
 
         Raises:
             HandlerDefect: see there. Nothing else that a caller or an upstream can cause.
         """
-        budget = Budget.of(query.timeout_ms)
+        budget = Budget.of(query.timeout_ms, journey)
         call_id = query.id or str(uuid.uuid4())
-        log = CallLog(log=self.log, id=call_id, sealed=sealed)
+        log = CallLog(log=self.log, id=call_id, sealed=sealed, trace=journey.trace)
         return refusals.or_reply(lambda: self._query(query, log, budget, sealed=sealed), log=log)
 
     def _query(self, query: Query, log: CallLog, budget: Budget, *, sealed: bool) -> Reply:
@@ -58,9 +59,9 @@ class Querier:
             manifest=self.manifest,
             declaration=offer.declaration,
             sealed=sealed,
-            send=lambda allowed: self.client.fetch(allowed, deadline=budget.upstream),
+            send=lambda allowed: self.client.fetch(allowed, deadline=budget.upstream, journey=budget.journey),
         )
-        with self.witness.reserve(query.mode, deadline=budget.upstream) as place:
+        with self.witness.reserve(query.mode, budget) as place:
             came = _run(offer, query, calls)
             time_ms = self.witness.clock_ms()
             end = came if isinstance(came, Failure) else conclude(offer, form, came, time_ms=time_ms)
@@ -74,7 +75,7 @@ class Querier:
                 body_sha256=hashlib.sha256(query_reply.body_of(end)).digest(),
                 result=end.result if isinstance(end, Conclusion) else None,
             )
-            evidence = self.witness.attest(place, told, deadline=budget.reply)
+            evidence = self.witness.attest(place, told, budget)
         shown, _ = calls.exchanges[-1]
         return query_reply.attested(self.manifest.name, shown, end, evidence)
 

@@ -8,6 +8,7 @@ Shared by fetches and queries, so that there is one way to be attested. An answe
 """
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from enclave_worker import legacy, statement
 from enclave_worker.attestation import Attestor, Place, check_clock
+from enclave_worker.budget import Budget
 from enclave_worker.reply import Evidence, Proof
 from enclave_worker.session import Session
 from enclave_worker.shown import show
@@ -44,10 +46,8 @@ class Witness:
     clock_ms: Callable[[], int]
     sequence: "itertools.count[int]"
 
-    def reserve(self, mode: str, *, deadline: float) -> AbstractContextManager[Place | None]:
+    def reserve(self, mode: str, budget: Budget) -> AbstractContextManager[Place | None]:
         """Take what an answer in this mode will need of the NSM: a place, or in session mode a document for its key.
-
-        `deadline` is an instant on `time.monotonic()`.
 
         Raises:
             QueueFull: there is no place left.
@@ -55,11 +55,15 @@ class Witness:
         """
         if mode != "session":
             return self.attestor.reserve()
-        self.session.prepare(clock_ms=self.clock_ms, deadline=deadline)
+        began = time.monotonic_ns()
+        try:
+            self.session.prepare(clock_ms=self.clock_ms, deadline=budget.upstream)
+        finally:
+            budget.journey.queue += time.monotonic_ns() - began
         return nullcontext()
 
-    def attest(self, place: Place | None, told: Testimony, *, deadline: float) -> Evidence:
-        """Return the evidence. `place` is what `reserve` gave, `deadline` an instant on `time.monotonic()`.
+    def attest(self, place: Place | None, told: Testimony, budget: Budget) -> Evidence:
+        """Return the evidence, in time for the reply. `place` is what `reserve` gave.
 
         Raises:
             AttestationFailed: see there; also where the enclave's clock and the NSM's differ.
@@ -68,12 +72,17 @@ class Witness:
             id=told.id, seq=next(self.sequence), time_ms=told.time_ms, challenge=told.challenge
         )
         said = statement.encode(self.identity, circumstances, told.exchanges, told.result)
+        began = time.monotonic_ns()
+        try:
+            proof = self._proof(place, told, statement.leaf_hash(said), budget.reply)
+        finally:
+            budget.journey.attest += time.monotonic_ns() - began
         return Evidence(
             attestation_id=f"enc-{uuid.uuid4()}",
             statement=said,
             body_sha256=told.body_sha256,
             timestamp=told.time_ms // 1000,
-            proof=self._proof(place, told, statement.leaf_hash(said), deadline),
+            proof=proof,
         )
 
     def _proof(self, place: Place | None, told: Testimony, leaf: bytes, deadline: float) -> Proof:

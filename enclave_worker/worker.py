@@ -17,6 +17,7 @@ from enclave_worker.boot import Report as Findings
 from enclave_worker.fetch import Fetcher
 from enclave_worker.handlers.operation import Operation
 from enclave_worker.identity import Card
+from enclave_worker.journey import Journey
 from enclave_worker.log import CallLog, Log
 from enclave_worker.places import Places
 from enclave_worker.query import Querier
@@ -130,23 +131,34 @@ class Worker:
         except MessageError as exc:
             self._log.event("bad message", field=exc.field if exc.field in KNOWN_FIELDS else "")
             return (reply.refusal(400, str(exc)).payload,)
-        given = self._reply(question.message)
-        return (self._report(given), given.payload) if question.hop.report else (given.payload,)
+        message, hop = question.message, question.hop
+        journey = Journey(hop.trace_id)
+        given = self._reply(message, journey)
+        if not hop.report:
+            return (given.payload,)
+        return self._report(given, journey.timings_us(sealed=isinstance(message, SealedCall))), given.payload
 
-    def _report(self, given: Reply) -> bytes:
-        boot = self._identity.boot.hex()
-        return hops.encode_report(Report(success=given.success, status=given.status, boot=boot))
+    def _report(self, given: Reply, timings_us: dict[str, int]) -> bytes:
+        report = Report(
+            success=given.success,
+            status=given.status,
+            boot=self._identity.boot.hex(),
+            timings_us=timings_us,
+            nsm_queue=self._attestor.waiting,
+            fetches=self._slots.taken,
+        )
+        return hops.encode_report(report)
 
-    def _reply(self, message: Message) -> Reply:
+    def _reply(self, message: Message, journey: Journey) -> Reply:
         match message:
             case Ping():
                 return self._pong()
             case IdentityQuestion():
                 return self._show_identity(message.challenge)
             case SealedCall():
-                return self._answer_sealed(message)
+                return self._answer_sealed(message, journey)
             case Call() | Query():
-                return self._work(message, sealed=False)
+                return self._work(message, journey, sealed=False)
 
     def _pong(self) -> Reply:
         return reply.pong(
@@ -171,15 +183,15 @@ class Worker:
         finally:
             self._identities.give_back()
 
-    def _answer_sealed(self, sealed: SealedCall) -> Reply:
+    def _answer_sealed(self, sealed: SealedCall, journey: Journey) -> Reply:
         try:
             opened = self._opener.open(sealed)
         except SealedRefused as exc:
             self._log.event("refused", reason=exc.code)
             return reply.refusal(exc.status, str(exc), code=exc.code)
-        return reply.sealed(opened.seal(self._answer_opened(opened, sealed.timeout_ms).payload))
+        return reply.sealed(opened.seal(self._answer_opened(opened, sealed.timeout_ms, journey).payload))
 
-    def _answer_opened(self, opened: Opened, timeout_ms: int | None) -> Reply:
+    def _answer_opened(self, opened: Opened, timeout_ms: int | None, journey: Journey) -> Reply:
         """Answer what was inside, within the time of whoever carries it."""
         try:
             request = messages.read_question(opened.request)
@@ -187,16 +199,17 @@ class Worker:
             self._log.event("bad message", sealed=True)  # which field is the caller's affair
             return reply.refusal(400, str(exc))
         limits = [limit for limit in (request.timeout_ms, timeout_ms) if limit is not None]
-        return self._work(replace(request, timeout_ms=min(limits, default=None)), sealed=True)
+        return self._work(replace(request, timeout_ms=min(limits, default=None)), journey, sealed=True)
 
-    def _work(self, request: Call | Query, *, sealed: bool) -> Reply:
+    def _work(self, request: Call | Query, journey: Journey, *, sealed: bool) -> Reply:
         if not self._slots.take():
-            CallLog(log=self._log, id=request.id or "", sealed=sealed).event("full", what="fetches")
+            log = CallLog(log=self._log, id=request.id or "", sealed=sealed, trace=journey.trace)
+            log.event("full", what="fetches")
             return reply.refusal(503, "Enclave at capacity")
         try:
             if isinstance(request, Query):
-                return self._querier.answer(request, sealed=sealed)
-            return self._fetcher.answer(request, sealed=sealed)
+                return self._querier.answer(request, journey=journey, sealed=sealed)
+            return self._fetcher.answer(request, journey=journey, sealed=sealed)
         finally:
             self._slots.give_back()
 

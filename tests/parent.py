@@ -87,14 +87,17 @@ def serving(config: Config, *, log: io.StringIO | None = None) -> Iterator[Flask
     finally:
         app.extensions["monitor"].close()
         app.extensions["router"].close()
+        app.extensions["tracer"].close()
         if app.extensions["archive"] is not None:
             app.extensions["archive"].close()
 
 
 def create(path: str, archive: str = "") -> Flask:
     """Return the application for `Gunicorn`: the VIES service with its enclave on a unix socket."""
+    tracing = "OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ
     settings = ArchiveSettings(url=archive) if archive else None
-    return create_app(Config(manifests=(VIES,), addresses={VIES.name: (UnixAddress(path=path),)}, archive=settings))
+    addresses = {VIES.name: (UnixAddress(path=path),)}
+    return create_app(Config(manifests=(VIES,), addresses=addresses, archive=settings, tracing=tracing))
 
 
 def json_of(response: TestResponse) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from enclave_worker.journey import Journey
 from enclave_worker.upstream.client import Client
 from enclave_worker.upstream.exchange import Answer, Failure
 from enclave_worker.upstream.phases import Phases
@@ -97,7 +98,7 @@ def _fetch(client: Client, *, tls: bool = True, method: str = "GET", deadline: f
     body = b"body" if method == "POST" else None
     url = f"{'https' if tls else 'http'}://{HOST}/a"
     allowed = decide(MANIFESTS[tls], url=url, method=method, headers=headers, body=body)
-    return client.fetch(allowed, deadline=time.monotonic() + deadline)
+    return client.fetch(allowed, deadline=time.monotonic() + deadline, journey=Journey())
 
 
 def _client(servers: Servers, server: HostileServer, phases: Phases = PATIENT) -> Client:

@@ -16,10 +16,11 @@ from wire import jsontext
 from wire.errors import MessageError, ReportMalformed
 
 FIELD = "hop"
+MAX_NUMBER = 10**12  # ours; as microseconds eleven days
 _REPORT_BEGINS = b'{"type":"report",'
 _NAME = FIELD.encode()
 _BOOT = re.compile("[0-9a-f]{32}")
-_TRACE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2.2
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,11 @@ class Hop:
 
     report: bool = False
     trace: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace's id, 32 hex digits."""
+        return None if self.trace is None else self.trace[3:35]
 
 
 NO_HOP = Hop()
@@ -38,13 +44,16 @@ _decode = json.JSONDecoder().decode
 class Report:
     """How an answer came about, as the worker says. `boot` is the worker's, 32 hex digits; timings in microseconds.
 
-    Of a sealed reply `success` and `status` say only that there is one.
+    Of a sealed reply `success` and `status` say only that there is one. Beside this question, `fetches` others were
+    under way in the worker, and `nsm_queue` answers waited for the NSM.
     """
 
     success: bool
     status: int
     boot: str
     timings_us: Mapping[str, int] = field(default_factory=dict)
+    nsm_queue: int = 0
+    fetches: int = 0
 
 
 def attach(payload: bytes, hop: Hop) -> bytes:
@@ -66,7 +75,7 @@ def take(question: dict[str, Any]) -> Hop:
         raise MessageError(FIELD, "must be an object that says whether a report is wanted")
     read.only(given, frozenset({"report", "trace"}))
     trace = given.get("trace")
-    if trace is not None and not _TRACE.fullmatch(jsontext.text(FIELD, trace)):
+    if trace is not None and not TRACEPARENT.fullmatch(jsontext.text(FIELD, trace)):
         raise MessageError(FIELD, "trace is no traceparent")
     return Hop(report=given["report"], trace=trace)
 
@@ -80,6 +89,8 @@ def encode_report(report: Report) -> bytes:
             "status": report.status,
             "boot": report.boot,
             "timingsUs": dict(report.timings_us),
+            "nsmQueue": report.nsm_queue,
+            "fetches": report.fetches,
         }
     )
 
@@ -98,10 +109,19 @@ def read_report(payload: bytes) -> Report | None:
             success=said["success"] is True,
             status=int(said["status"]),
             boot=_boot(said["boot"]),
-            timings_us={str(name): int(value) for name, value in said["timingsUs"].items()},
+            timings_us={str(name): _number(value) for name, value in said["timingsUs"].items()},
+            nsm_queue=_number(said["nsmQueue"]),
+            fetches=_number(said["fetches"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise ReportMalformed("the enclave's report cannot be read") from exc
+
+
+def _number(value: object) -> int:
+    """Return a count or a duration, which a sum may be made of."""
+    if not (type(value) is int and 0 <= value <= MAX_NUMBER):
+        raise ValueError("out of range")
+    return value
 
 
 def _boot(value: str) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import ssl
 import time
 
+from enclave_worker.journey import Journey
 from enclave_worker.upstream.connection import Connection, Dial, open_connection
 from enclave_worker.upstream.exchange import Answer, Failure, UpstreamError
 from enclave_worker.upstream.phases import DEFAULT_PHASES, Phases
@@ -29,26 +30,34 @@ class Client:
         self._phases = phases
         self._pool = Pool()
 
-    def fetch(self, allowed: Allowed, *, deadline: float) -> Answer | Failure:
-        """Send one allowed request and return what came of it. `deadline` is an instant on `time.monotonic()`."""
+    def fetch(self, allowed: Allowed, *, deadline: float, journey: Journey) -> Answer | Failure:
+        """Send one allowed request and return what came of it. `deadline` is an instant on `time.monotonic()`.
+
+        The time that it takes is added to `journey`.
+        """
         request = serialise(allowed)
         key = self._pool.key(allowed)
         connection = self._pool.take(key)
         attempts = 1
         if connection is not None:
             reader = _reader(allowed)
-            outcome = self._exchange(connection, request, reader, key, deadline, attempts)
+            outcome = self._exchange(connection, request, reader, key, deadline, attempts, journey)
             lost = isinstance(outcome, Failure) and outcome.kind == "truncated" and not reader.begun
             if not (lost and allowed.method in REPEATABLE_METHODS):
                 return outcome
             attempts = 2
         try:
             connection = open_connection(
-                allowed.upstream, dial=self._dial, context=self._tls, phases=self._phases, deadline=deadline
+                allowed.upstream,
+                dial=self._dial,
+                context=self._tls,
+                phases=self._phases,
+                deadline=deadline,
+                journey=journey,
             )
         except UpstreamError as exc:
             return Failure(kind=exc.kind, detail=exc.detail, transport=None, attempts=attempts)
-        return self._exchange(connection, request, _reader(allowed), key, deadline, attempts)
+        return self._exchange(connection, request, _reader(allowed), key, deadline, attempts, journey)
 
     def close(self) -> None:
         """Close the idle connections. Calls under way keep theirs."""
@@ -62,9 +71,10 @@ class Client:
         key: Key,
         deadline: float,
         attempts: int,
+        journey: Journey,
     ) -> Answer | Failure:
         try:
-            self._converse(connection, request, reader, deadline)
+            self._converse(connection, request, reader, deadline, journey)
         except UpstreamError as exc:
             connection.close()
             return Failure(kind=exc.kind, detail=exc.detail, transport=connection.transport, attempts=attempts)
@@ -83,15 +93,24 @@ class Client:
             attempts=attempts,
         )
 
-    def _converse(self, connection: Connection, request: bytes, reader: ResponseReader, deadline: float) -> None:
-        connection.send(request, deadline=deadline)
-        first_byte = min(deadline, time.monotonic() + self._phases.first_byte)
-        while not reader.complete:
-            data = connection.receive(deadline=deadline if reader.begun else first_byte)
-            if data:
-                reader.feed(data)
-            else:
-                reader.end(authenticated=connection.transport.tls is not None)
+    def _converse(
+        self, connection: Connection, request: bytes, reader: ResponseReader, deadline: float, journey: Journey
+    ) -> None:
+        began, came = time.monotonic_ns(), 0
+        try:
+            connection.send(request, deadline=deadline)
+            first_byte = min(deadline, time.monotonic() + self._phases.first_byte)
+            while not reader.complete:
+                data = connection.receive(deadline=deadline if reader.begun else first_byte)
+                came = came or time.monotonic_ns()
+                if data:
+                    reader.feed(data)
+                else:
+                    reader.end(authenticated=connection.transport.tls is not None)
+        finally:
+            ended = time.monotonic_ns()
+            journey.first_byte += (came or ended) - began
+            journey.body += ended - (came or ended)
 
 
 def _reader(allowed: Allowed) -> ResponseReader:

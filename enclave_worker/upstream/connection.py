@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable
 
+from enclave_worker.journey import Journey
 from enclave_worker.upstream import tls
 from enclave_worker.upstream.exchange import PLAIN, Transport, UpstreamError
 from enclave_worker.upstream.phases import Phases
@@ -82,23 +83,32 @@ class Connection:
 
 
 def open_connection(
-    upstream: Upstream, *, dial: Dial, context: ssl.SSLContext, phases: Phases, deadline: float
+    upstream: Upstream, *, dial: Dial, context: ssl.SSLContext, phases: Phases, deadline: float, journey: Journey
 ) -> Connection:
     """Return a new connection to `upstream`, through the parent's blind proxy, under TLS where its policy says so.
+
+    The time that it takes is added to `journey`.
 
     Raises:
         UpstreamError: "connect", "tls" or "timeout".
     """
+    began = time.monotonic_ns()
     try:
         sock = dial(upstream, min(deadline, time.monotonic() + phases.connect))
     except (DeadlinePassed, TimeoutError) as exc:
         raise UpstreamError("timeout", "connect: the proxy did not answer in time") from exc
     except (PeerLost, OSError) as exc:
         raise UpstreamError("connect", "the proxy for this upstream cannot be reached") from exc
+    finally:
+        journey.connect += time.monotonic_ns() - began
     if not upstream.tls:
         return Connection(sock, PLAIN)
     timeout = max(sockets.MIN_TIMEOUT_SECONDS, min(deadline - time.monotonic(), phases.tls))
-    wrapped = tls.handshake(sock, context, upstream.host, timeout=timeout)
+    began = time.monotonic_ns()
+    try:
+        wrapped = tls.handshake(sock, context, upstream.host, timeout=timeout)
+    finally:
+        journey.tls += time.monotonic_ns() - began
     try:
         return Connection(wrapped, tls.transport(wrapped))
     except UpstreamError:

@@ -1,0 +1,28 @@
+"""The files where gunicorn's processes keep their numbers, so that any of them can show the sum of all.
+
+The folder is named by PROMETHEUS_MULTIPROC_DIR, for prometheus_client as for us; gunicorn_conf.py sees to it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prometheus_client import multiprocess, values
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def shared(environ: Mapping[str, str]) -> str:
+    """Return the folder that the library keeps this process's numbers in; empty where they stay in its memory."""
+    return environ.get(VARIABLE, "") if values.ValueClass._multiprocess else ""
+
+
+def empty(folder: Path) -> None:
+    """Remove what a master before this one left behind: its counts would be added to ours."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in folder.glob("*.db"):
+        path.unlink(missing_ok=True)
+
+
+def forget(folder: Path, pid: int) -> None:
+    """Take the gauges of a process that has ended out of the sums. Its counts stay: a counter never goes back."""
+    multiprocess.mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
