@@ -10,7 +10,7 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz bench dev requirements clean help
 .PHONY: deploy-check deploy-tools
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
@@ -45,6 +45,9 @@ promtool: $(VENV)/ready
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
+
+openapi: $(VENV)/ready
+	$(BIN)/python -m devstack.openapi
 
 fuzz:
 	.ci/fuzz $(SECONDS)
@@ -126,9 +129,10 @@ help:
 	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
-	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make web    the verifier's page and the parent's status page in headless Chromium"
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
+	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
