@@ -1,21 +1,16 @@
 """The status page in a browser: what it shows of living and dead enclaves, and that it trusts no string."""
 
-import contextlib
 import json
-import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from chromium import Browser
 from flask import Flask, Response, request
-from test_page_use import contrast
 from werkzeug.serving import make_server
 
 from app.status.routes import PAGE, policy
-from devstack.stack import Stack
 
 HTML = PAGE.read_text(encoding="utf-8")
 HOSTILE = "</script><img src=x onerror=document.title='run'>\u202e\"'&lt;"
@@ -31,10 +26,23 @@ RELEASE = {"commit": "c0ffee" * 6 + "c0ff", "pcrs": PCRS, "revoked": False}
 
 
 def said(*enclaves: dict[str, Any], **more: Any) -> dict[str, Any]:
-    service = {"name": "vies", "hosts": ["ec.europa.eu"], "releases": [RELEASE], "releasesProblem": None, "enclaves": [*enclaves]}
+    service = {
+        "name": "vies",
+        "hosts": ["ec.europa.eu"],
+        "releases": [RELEASE],
+        "releasesProblem": None,
+        "enclaves": [*enclaves],
+    }
     service |= more.pop("service", {})
     recent = {"process": 7, "questions": []}
-    return {"timestamp": 1_767_225_600_000, "source": None, "services": [service], "outcomes": [], "recent": recent, **more}
+    return {
+        "timestamp": 1_767_225_600_000,
+        "source": None,
+        "services": [service],
+        "outcomes": [],
+        "recent": recent,
+        **more,
+    }
 
 
 class Parent:
