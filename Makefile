@@ -11,7 +11,7 @@ RELEASE ?=
 SECONDS ?= 60
 
 .PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
-.PHONY: deploy-check deploy-tools
+.PHONY: deploy-check deploy-tools malice audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
 run: $(VENV)/ready
@@ -45,6 +45,19 @@ promtool: $(VENV)/ready
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
+
+# Every lie of a malicious parent to every client; `make test` tells a part of them. Some ten minutes.
+malice: $(VENV)/ready
+	MALICE=whole $(BIN)/pytest tests/test_malicious_parent.py
+
+audit: $(VENV)/ready
+	.ci/audit $(if $(REQUIRED),--required)
+
+sbom: $(VENV)/ready
+	.ci/sbom
+
+wheel: $(VENV)/ready
+	.ci/reproducible-wheel
 
 fuzz:
 	.ci/fuzz $(SECONDS)
@@ -95,7 +108,7 @@ dev: $(VENV)/ready
 
 # Pins every dependency anew, with hashes, for all platforms. Needs uv.
 requirements:
-	for name in parent tracing postgresql enclave dev deploy fuzz; do \
+	for name in parent tracing postgresql enclave dev deploy fuzz audit; do \
 	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	    --no-annotate --no-header requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done
@@ -117,7 +130,7 @@ $(VENV)-deploy/ready: requirements/deploy.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-deploy $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-deploy $(VENV)-fuzz build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -129,6 +142,8 @@ help:
 	@echo "make web    the verifier's page in headless Chromium"
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
+	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
+	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"

@@ -31,7 +31,7 @@ COMMAND_SECONDS = 10
 ASK_SECONDS = 15.0
 MEMORY_PER_EIF = 4  # AWS user guide: an enclave needs at least four times the size of its image file
 DEFAULT_PROXY_WORKERS = 4  # vsock-proxy --num_workers
-NEEDED_PROXY_WORKERS = 96  # the worker's fetches under way at once (64) and the idle connections that it keeps (32)
+NEEDED_PROXY_WORKERS = 128  # the worker's fetches under way at once (64) and the idle connections that it keeps (64)
 PROC = Path("/proc")
 
 

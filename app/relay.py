@@ -94,9 +94,10 @@ def call(
     Raises:
         ApiError: 403, 502, 503 or 504.
     """
+    since_ns = time.monotonic_ns()
     try:
         with current_app.extensions["gate"].admit(fleet.service.name, deadline=deadline):
-            g.passage.admitted()
+            g.passage.admitted(since_ns)
             return fleet.ask(question, deadline=deadline, key=key, again=again, trace=trace)
     except PoolFull as exc:
         raise ApiError(503, "busy", str(exc), retry_after=RETRY_AFTER_SECONDS) from exc

@@ -34,20 +34,18 @@ class Passage:
     began_ns: int = field(default_factory=time.monotonic_ns)
     service: str = NO_SERVICE
     report: Report | None = None
-    asked_ns: int = 0
     waited_us: int = 0
 
     def asks(self, service: str) -> str | None:
         """Note that an enclave of `service` is asked now. Returns the `traceparent` that goes with the question."""
         self.service = service
         self.watch.in_flight[service].append(None)
-        self.asked_ns = time.monotonic_ns()
         return self.trace.asks(service)
 
-    def admitted(self) -> None:
-        """Note that the wait for a place, if there was one, is over."""
-        waited_us = (time.monotonic_ns() - self.asked_ns) // 1000
-        if self.asked_ns and waited_us >= LEAST_WAIT_US:
+    def admitted(self, since_ns: int) -> None:
+        """Note that a place was had. It was wanted at `since_ns`, on `time.monotonic_ns()`."""
+        waited_us = (time.monotonic_ns() - since_ns) // 1000
+        if waited_us >= LEAST_WAIT_US:
             self.waited_us = waited_us
 
     def timings_us(self) -> Mapping[str, int]:

@@ -16,7 +16,7 @@ HUGE_PAGE_MIB = 2  # allocator/src/resources/huge_pages.rs: what is no multiple 
 CPUS_PER_ENCLAVE = 2  # whole cores only, and a core is two vCPUs on the types of INSTANCE_SIZES
 PARENT_CPUS = 2  # AWS user guide, multiple enclaves: two vCPUs stay with the parent where threads are on
 MAX_ENCLAVES = 4  # AWS user guide: four enclaves from one parent instance
-PROXY_WORKERS = 96  # connections of one enclave to one upstream: app/doctor.py, NEEDED_PROXY_WORKERS
+PROXY_WORKERS = 128  # connections of one enclave to one upstream: app/doctor.py, NEEDED_PROXY_WORKERS
 INSTANCE_SIZES = {4: "m5.xlarge", 8: "m5.2xlarge", 16: "m5.4xlarge"}  # by vCPUs; 16, 32 and 64 GiB
 
 _ENV = re.compile(r"[a-z][a-z0-9]{0,15}")  # it becomes part of the names of parameters and resources

@@ -194,7 +194,7 @@ class Stack:
     def _is_healthy(self) -> bool:
         try:
             return requests.get(f"{self.url}/health", timeout=3).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # gunicorn listens before its processes are up
             return False
 
     def _wait_for(self, name: str, process: "subprocess.Popen[bytes]", ready: Callable[[], bool]) -> None:

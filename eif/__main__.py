@@ -5,6 +5,9 @@ ramdisk TREE OUTPUT                        a directory as a cpio archive
 build KERNEL_FOLDER RAMDISK... -o FILE     an image: the folder's kernel and /init, then these ramdisks
 record FILE --service NAME ...             the measurements file of an image
 check FILE PCRS_TOML COMMIT                whether an image measures to the release of a commit
+bill-enclave SERVICE [--measurements FILE] what is in an enclave image, as CycloneDX; or in one that was not built yet
+bill-parent [--requirements NAME] ...      the same of the parent's image
+bill-wheel [FILE]                          the same of the verifier's wheel
 """
 
 import argparse
@@ -12,10 +15,12 @@ import json
 import sys
 from pathlib import Path
 
-from eif import cpio, kernel, layout, record, tree
+from eif import bills, cpio, kernel, layout, record, tree
 from eif.build import build
 from eif.errors import EifError
 from eif.measure import measure
+
+ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: list[str]) -> int:
@@ -73,7 +78,30 @@ def _check(options: argparse.Namespace) -> str:
     return f"{options.file} measures to release {options.commit}"
 
 
-COMMANDS = {"measure": _measure, "ramdisk": _ramdisk, "build": _build, "record": _record, "check": _check}
+def _bill_enclave(options: argparse.Namespace) -> str:
+    given = options.measurements
+    return bills.enclave(ROOT, options.service, None if given is None else json.loads(given.read_bytes())).rstrip()
+
+
+def _bill_parent(options: argparse.Namespace) -> str:
+    packages = None if options.packages is None else options.packages.read_text(encoding="ascii").splitlines()
+    return bills.parent(ROOT, options.requirements, packages, options.base).rstrip()
+
+
+def _bill_wheel(options: argparse.Namespace) -> str:
+    return bills.wheel(ROOT, options.file).rstrip()
+
+
+COMMANDS = {
+    "measure": _measure,
+    "ramdisk": _ramdisk,
+    "build": _build,
+    "record": _record,
+    "check": _check,
+    "bill-enclave": _bill_enclave,
+    "bill-parent": _bill_parent,
+    "bill-wheel": _bill_wheel,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +118,14 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("service", "commit", "base"):
         command.add_argument(f"--{name}", required=True)
     _command(commands, "check", "file", "pcrs").add_argument("commit")
+    command = _command(commands, "bill-enclave")
+    command.add_argument("service")
+    command.add_argument("--measurements", type=Path)
+    command = _command(commands, "bill-parent")
+    command.add_argument("--requirements", default="parent", help="the list of requirements/ that it was built with")
+    command.add_argument("--packages", type=Path, help="the Debian packages of its base, `name version` a line")
+    command.add_argument("--base", default="unknown")
+    _command(commands, "bill-wheel").add_argument("file", type=Path, nargs="?")
     return parser
 
 

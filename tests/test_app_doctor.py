@@ -55,8 +55,8 @@ def test_a_good_host_is_told_so_but_for_the_proxy_with_too_few_workers(host: Pat
     assert found["nitro-cli"] == (True, "Nitro CLI 1.4.4")
     assert found["vies (cid 16)"] == (True, "RUNNING, 512 MiB")
     assert found["cid 16 memory"][0] is True
-    assert found["vsock-proxy 8443"] == (True, "128 workers, at least 96 needed (--num_workers)")
-    assert found["vsock-proxy 8444"] == (False, "4 workers, at least 96 needed (--num_workers)")
+    assert found["vsock-proxy 8443"] == (True, "128 workers, at least 128 needed (--num_workers)")
+    assert found["vsock-proxy 8444"] == (False, "4 workers, at least 128 needed (--num_workers)")
     assert found["vies ping"][0] is True
     assert found["vies end to end"][0] is True
 

@@ -89,7 +89,11 @@ def test_each_phase_that_the_enclave_measured_is_a_span_as_long_as_it_was(tmp_pa
     at_ns = inside.began_ns
     for told, spent_us in TIMINGS.items():
         span = spans[NAMES.get(told, told)]
-        assert (span.above, span.began_ns, span.ended_ns) == (inside.span_id, at_ns, at_ns + spent_us * 1000)
+        assert (span.above, span.began_ns) == (inside.span_id, at_ns)
+        spent_ns = span.ended_ns - span.began_ns
+        assert spent_ns == spent_us * 1000 or (
+            told == "queue" and spent_ns > spent_us * 1000
+        )  # a wait here comes on top
         at_ns = span.ended_ns
 
 

@@ -37,9 +37,9 @@ def test_two_enclaves_of_a_service_share_proxies_that_take_the_connections_of_bo
     assert [
         (each.upstream.host, each.upstream.proxy_port, each.remote_port, each.workers) for each in made.proxies
     ] == [
-        ("ec.europa.eu", 8443, 443, 192),
-        ("api.service.hmrc.gov.uk", 8444, 443, 192),
-        ("www.sicae.pt", 8445, 80, 96),
+        ("ec.europa.eu", 8443, 443, 256),
+        ("api.service.hmrc.gov.uk", 8444, 443, 256),
+        ("www.sicae.pt", 8445, 80, 128),
     ]
 
 

@@ -34,7 +34,7 @@ def test_every_upstream_of_every_service_has_a_proxy_and_is_allowed() -> None:
         assert f"- {{address: {upstream.host}, port: {port}}}" in allowed
         text = unit(files, f"tytle-proxy-{upstream.proxy_port}.service")
         assert (
-            f" --num_workers 96 --config /etc/tytle/vsock-proxy.yaml {upstream.proxy_port} {upstream.host} {port}\n"
+            f" --num_workers 128 --config /etc/tytle/vsock-proxy.yaml {upstream.proxy_port} {upstream.host} {port}\n"
             in text
         )
 

@@ -176,7 +176,7 @@ def test_a_reload_takes_the_new_callers_and_a_broken_file_leaves_those_of_before
         file.write_text("[[tokens]\n")
         reload(gunicorn)
         assert '"event": "reload refused", "error": "TOKENS_FILE: not TOML in UTF-8"' in log_of(gunicorn)
-        assert statuses([Asked(gunicorn, LEAST, "first") for _ in range(2)]) == [200, 429]  # and it counts on
+        assert [statuses([Asked(gunicorn, LEAST, "first")]) for _ in range(2)] == [[200], [429]]  # and it counts on
         file.write_text(token_toml("b", "second"))
         reload(gunicorn)
         assert statuses([Asked(gunicorn, LEAST, token) for token in ("first", "second")]) == [401, 200]

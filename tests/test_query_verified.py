@@ -18,6 +18,7 @@ from devstack.upstream import Response
 from enclave_worker.conclusion import MAX_EXACT
 from enclave_worker.fields import records, versioned
 from enclave_worker.fields.codec import ORDER, Unencodable
+from enclave_worker.handlers import HANDLERS
 from enclave_worker.query_reply import header_name
 from policy import manifest
 from policy.operations import ENCODINGS
@@ -129,6 +130,22 @@ def test_every_service_schema_is_known_to_the_verifier() -> None:
     }
     ours = {name: schema for name, schema in schemas.SCHEMAS.items() if schema.versioned}
     assert ours == {name: schemas.parse(name, fields) for name, fields in declared.items()}
+
+
+def test_what_is_asked_in_clear_stands_in_the_values_also_of_the_record() -> None:
+    """So the verifier finds out a parent that has another question asked (step 8)."""
+    checked = set()
+    files = [path for path in sorted(SERVICES.glob("*.toml")) if not path.name.endswith(".pcrs.toml")]
+    for service in (manifest.load(path.read_bytes()) for path in files):
+        sealed = {upstream.host for upstream in service.upstreams if upstream.sealed_required}
+        taken = {each.name: each.parameters - {"accessToken"} for each in HANDLERS[service.name]}
+        for operation in service.operations:
+            if sealed.isdisjoint(operation.hosts):
+                record = records.RECORDS[operation.record or ""]
+                assert taken[operation.name] <= {field.name for field in operation.schema.fields}
+                assert taken[operation.name] <= {field.name for field in record}
+                checked.add(operation.name)
+    assert checked == {"vies.check_vat", "vies.check_vat_rest", "hmrc.lookup", "sicae.lookup"}
 
 
 def test_the_records_are_the_same_on_both_sides() -> None:

@@ -28,13 +28,20 @@ from tytle_verifier import (
 )
 
 Hook = Callable[[dict[str, Any]], None]
-ASKED = Query(service="vies", operation="vies.check_vat", schema="VIES", challenge=kit.CHALLENGE, id="call-1")
+ASKED = Query(
+    service="vies",
+    operation="vies.check_vat",
+    params={"countryCode": "PT"},
+    schema="VIES",
+    challenge=kit.CHALLENGE,
+    id="call-1",
+)
 SENT = b"""{"service":"vies","operation":"vies.check_vat","params":{"countryCode":"PT"},"schema":"VIES",
 "challenge":"c2l4dGVlbiBieXRlcyBvciBtb3Jl","id":"call-1","timeoutMs":1000,"mode":"document"}"""
 
 
 def asked(**changes: Any) -> Query:
-    made = {name: getattr(ASKED, name) for name in ("service", "operation", "schema", "challenge", "id")}
+    made = {name: getattr(ASKED, name) for name in ("service", "operation", "params", "schema", "challenge", "id")}
     return Query(**{**made, **changes})
 
 
@@ -72,6 +79,7 @@ def test_what_is_asked_is_read_as_it_was_sent() -> None:
     for old, new in (
         (b'"service"', b'"serv"'),
         (b'"params"', b'"url"'),
+        (b'{"countryCode":"PT"}', b'["PT"]'),
         (b"c2l4", b"c2l="),
         (b'"vies.check_vat"', b"1"),
     ):
@@ -278,12 +286,55 @@ OTHERS_ASKED = [
     ("request id", {"id": "call-2"}),
     ("challenge", {"challenge": b"another challenge"}),
 ]
+OTHER_PARAMS: list[tuple[str, dict[str, Any]]] = [
+    ("countryCode", {"countryCode": "EL"}),
+    ("countryCode", {"countryCode": None}),
+    ("vatNumber", {"countryCode": "PT", "vatNumber": "507172231"}),
+    ("vatNumber", {"countryCode": "PT", "vatNumber": 507172230}),
+    ("valid", {"valid": 1}),
+    ("valid", {"valid": "true"}),
+]
 
 
 @pytest.mark.parametrize(("problem", "changes"), OTHERS_ASKED)
 def test_step_8_compares_the_query_with_what_was_asked(problem: str, changes: dict[str, Any]) -> None:
     for reply in (queries.reply(), queries.unanswered()):
         refused(8, problem, ask, reply, request=asked(**changes))
+
+
+PARAMS: list[dict[str, Any]] = [
+    {},
+    {"countryCode": "PT", "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret", "address": 1.5},
+    *(params for _, params in OTHER_PARAMS),
+]
+THINGS_ASKED = [
+    asked(schema=THING, params=params)
+    for params in ({"count": 2**53, "open": False}, {"count": 9}, {"count": str(2**53)}, {"note": None}, {"open": 0})
+]
+
+
+@pytest.mark.parametrize(("name", "params"), OTHER_PARAMS)
+def test_step_8_compares_a_parameter_with_the_value_of_its_name(name: str, params: dict[str, Any]) -> None:
+    """Else whoever carries a query has another one asked, and the answer verifies."""
+    refused(8, f"result.values.{name}", ask, queries.reply(), request=asked(params=params))
+    error = refused(8, name, ask, queries.reply(), request=asked(params=params))
+    assert "50717223" not in str(error)
+
+
+def test_parameters_that_no_value_repeats_are_named_as_not_compared() -> None:
+    params = {"countryCode": "PT", "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret"}
+    report = ask(queries.reply(), request=asked(params=params)).report
+    assert any("about countryCode, valid as asked" in line for line in report.steps[8].compared)
+    assert "what the enclave's code made of the parameters accessToken, name" in report.not_checked
+    assert "secret" not in repr(asked(params=params))
+
+
+def test_an_integer_beyond_exact_json_is_compared_with_its_digits() -> None:
+    more = {"schema": THING, "params": {"count": 2**53, "open": False}}
+    verify(thing(), policy=policy(schemas=THINGS), request=asked(**more))
+    refused(
+        8, "count", verify, thing(), policy=policy(schemas=THINGS), request=asked(**more | {"params": {"count": 9}})
+    )
 
 
 def test_a_query_left_open_takes_any_schema_and_id() -> None:
@@ -298,9 +349,11 @@ def test_neither_a_fetch_nor_a_query_is_answered_by_the_other() -> None:
 
 def test_what_is_not_checked_of_a_query_is_said() -> None:
     lines = ask(queries.reply()).report.not_checked
-    assert any("parameters" in line for line in lines)
+    assert not any("parameters" in line for line in lines)
     assert any("whether the values follow" in line for line in lines)
-    assert any("no result" in line for line in ask(queries.unanswered()).report.not_checked)
+    lines = ask(queries.unanswered()).report.not_checked
+    assert any("no result" in line for line in lines)
+    assert "what the enclave's code made of the parameters countryCode" in lines
 
 
 def test_step_8_compares_a_body_that_the_caller_holds_with_that_of_the_last_call() -> None:

@@ -6,8 +6,9 @@ sent it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 from tytle_verifier import jsontext
@@ -46,13 +47,15 @@ class Request:
 class Query:
     """A query as sent; a `schema` or `id` of None left the choice to the enclave.
 
-    `params` are not here: the enclave's code turned them into its upstream calls, and nobody else can compare them.
+    `params` are compared with the values of the same names (step 8); of the others nobody can say what became of them:
+    the enclave's code turned them into its upstream calls. They may hold credentials.
 
     Raises: PolicyError for a challenge of another length.
     """
 
     service: str
     operation: str
+    params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), repr=False, hash=False)
     schema: str | None = None
     challenge: bytes | None = None
     id: str | None = None
@@ -74,7 +77,7 @@ def decode(data: bytes) -> Request:
 
 
 def decode_query(data: bytes) -> Query:
-    """Read the JSON of a `POST /attest/query`. Its params, mode and timeoutMs are not kept. Raises: PolicyError."""
+    """Read the JSON of a `POST /attest/query`. Its mode and timeoutMs are not kept. Raises: PolicyError."""
     return _decoded(data, _query)
 
 
@@ -111,6 +114,7 @@ def _query(value: object) -> Query:
     return Query(
         service=fields.text("service"),
         operation=fields.text("operation"),
+        params=MappingProxyType(fields.of("params", dict)),
         schema=fields.maybe("schema", fields.text),
         id=fields.maybe("id", fields.text),
         challenge=_challenge(fields),

@@ -16,7 +16,7 @@ from policy.headers import is_secret
 from policy.rules import Allowed
 
 MAX_IDLE_SECONDS = 20.0  # below the keep-alive of common servers and load balancers (nginx 75 s, AWS ALB 60 s)
-MAX_IDLE_CONNECTIONS = 32  # per worker, the oldest goes first; each holds one of the vsock-proxy's places
+MAX_IDLE_CONNECTIONS = 64  # as many as fetches at once, the oldest goes first; each has a place at the vsock-proxy
 
 Key = tuple[str, bytes]
 

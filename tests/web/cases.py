@@ -102,7 +102,9 @@ def request_for_page(asked: Request | Query) -> str:
     if isinstance(asked, Query):
         given = {"service": asked.service, "operation": asked.operation, "schema": asked.schema, "id": asked.id}
         given["challenge"] = None if asked.challenge is None else b64(asked.challenge)
-        return json.dumps({"params": {}, **{name: value for name, value in given.items() if value is not None}})
+        return json.dumps(
+            {"params": dict(asked.params), **{name: value for name, value in given.items() if value is not None}}
+        )
     made = {"method": asked.method, "url": asked.url, "headers": dict(asked.headers)}
     made |= {"body": b64(asked.body), "bodyEncoding": "base64"}
     made |= {"id": asked.id} if asked.id is not None else {}

@@ -206,6 +206,8 @@ def query_cases() -> list[Case]:
         *(reply(make(on_statement=queries.beside_a_failure), **asked) for make in (made.reply, made.unanswered)),
         *(reply(made.reply(), request=queries.asked(**changes)) for _, changes in queries.OTHERS_ASKED),
         *(reply(made.unanswered(), request=queries.asked(**changes)) for _, changes in queries.OTHERS_ASKED),
+        *(reply(made.reply(), request=queries.asked(params=params), name=str(params)) for params in queries.PARAMS),
+        *(reply(queries.thing(), name=str(more), **{**things, "request": more}) for more in queries.THINGS_ASKED),
         *(reply(make(), name="a fetch was asked") for make in (made.reply, made.unanswered)),
         reply(kit.reply(), name="a query was asked", **asked),
         reply(made.reply(on_reply=put("attestation", "bn254Hash", value="00" * 32)), **asked),

@@ -1,0 +1,507 @@
+"""What a malicious parent does, as data: a name, a way (there or back), a function on the passage.
+
+Most acts are made systematically from a genuine reply: every place in it, times every lie about a value of its type,
+times every genuine value that the same place has elsewhere. An act that does not apply raises `NotHere`.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+
+from devstack.soft_nsm import SoftNsm
+from nsm import client
+from tests.malicious_forgeries import FORGERIES
+from tests.malicious_parent import BY_ADDRESS, DONORS, Act, NotHere, Passage
+from tests.malicious_world import ENCLAVES
+from tests.sealing import Sealer
+from wire import frames
+
+Place = tuple[str | int, ...]
+GONE = object()
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A key that stands twice in its object: `first`, then `last`."""
+
+    first: Any
+    last: Any
+
+
+def back(name: str, do: Callable[[Passage], None]) -> Act:
+    return Act(name=name, do=do)
+
+
+def there(name: str, do: Callable[[Passage], None]) -> Act:
+    return Act(name=name, there=True, do=do)
+
+
+# --- places in a reply -----------------------------------------------------------------------------------------------
+
+
+def places(value: Any, at: Place = ()) -> Iterator[Place]:
+    """Yield where something stands in a JSON value, from the outside in."""
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield (*at, key)
+        yield from places(each, (*at, key))
+
+
+def get(value: Any, place: Place) -> Any:
+    try:
+        for key in place:
+            value = value[key]
+    except (KeyError, IndexError, TypeError) as error:
+        raise NotHere from error
+    return value
+
+
+def put(value: Any, place: Place, new: Any) -> None:
+    """Put `new` at `place`, which may be a new key of an object, or take away what is there."""
+    holder = get(value, place[:-1])
+    if not isinstance(holder, dict | list) or (isinstance(holder, list) and not isinstance(place[-1], int)):
+        raise NotHere
+    if new is GONE:
+        get(holder, place[-1:])
+        del holder[place[-1]]
+        return
+    if isinstance(holder, list):
+        get(holder, place[-1:])
+    holder[place[-1]] = new  # type: ignore[index]
+
+
+def lies(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield other values for a place that has this one."""
+    yield "gone", GONE
+    yield "null", None
+    yield "a number", 7
+    yield "a text", "tampered"
+    yield "an object", {"tampered": "tampered"}
+    yield "a list", ["tampered"]
+    yield "twice, the lie last", Twice(value, "tampered")
+    yield "twice, the lie first", Twice("tampered", value)
+    yield "twice the same", Twice(value, value)
+    match value:
+        case bool():
+            yield from (("the other", not value), ("as a number", int(value)), ("as a text", str(value).lower()))
+        case int():
+            yield from (("one more", value + 1), ("one less", value - 1), ("zero", 0), ("negative", -1))
+            yield from (("huge", 10**40), ("as a fraction", float(value)), ("as a text", str(value)), ("true", True))
+        case str():
+            yield from (("empty", ""), ("doubled", value + value), ("with a blank", value + " "))
+            yield from (("padded", value + "="), ("a surrogate", "\ud800"), ("a NUL", value + "\0"))
+            yield from (("turned", value[::-1]), ("upper case", value.upper()), ("shorter", value[: len(value) // 2]))
+        case list():
+            yield from (("empty list", []), ("doubled", value + value), ("turned", value[::-1]))
+        case dict():
+            yield from (("empty object", {}), ("one key more", {**value, "tampered": "x"}))
+
+
+def lie(place: Place, name: str, new: Any) -> Act:
+    """Return the act that puts this lie at that place of a reply."""
+
+    def do(passage: Passage) -> None:
+        reply = passage.json()
+        put(reply, place, new)
+        passage.reply = written(reply).encode()
+
+    return back(f"{'.'.join(map(str, place))}: {name}", do)
+
+
+def written(value: Any) -> str:
+    """Return JSON in which a `Twice` stands twice."""
+    if isinstance(value, dict):
+        pairs = [(k, each) for k, v in value.items() for each in ((v.first, v.last) if isinstance(v, Twice) else (v,))]
+        return "{" + ",".join(f"{json.dumps(key)}:{written(each)}" for key, each in pairs) + "}"
+    if isinstance(value, Twice):
+        return written(value.last)
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    return json.dumps(value)
+
+
+def from_donor(donor: str, *taken: Place) -> Act:
+    """Return the act that takes these places of another genuine reply into this one."""
+
+    def do(passage: Passage) -> None:
+        reply, other = passage.json(), passage.donor(donor)
+        for place in taken:
+            try:
+                put(reply, place, get(other, place))
+            except NotHere:
+                put(reply, place, GONE)
+        passage.put(reply)
+
+    names = ", ".join(".".join(map(str, place)) or "everything" for place in taken)
+    return back(f"{names} of {donor}", do)
+
+
+def whole(donor: str) -> Act:
+    """Return the act that hands out another genuine reply."""
+    return back(f"the reply to {donor}", lambda passage: passage.put(passage.donor(donor)))
+
+
+def field_acts(sample: dict[str, Any]) -> list[Act]:
+    """Every lie at every place of a reply that looks like `sample`, and every place from every donor."""
+    found = list(places(sample))
+    acts = [lie(place, name, new) for place in found for name, new in lies(get(sample, place))]
+    acts += [lie((*at, "tampered"), "added", "x") for at in [(), *found] if isinstance(get(sample, at), dict)]
+    absent = ("error", "code", "result", "bn254", "bn254Headers", "bodyEncoding")
+    acts += [lie((name,), "added", new) for name in absent if name not in sample for new in ("x", {}, {"valid": True})]
+    inner = ("inclusion", "session", "bn254Hash")
+    acts += [lie(("attestation", name), "added", "AAAA") for name in inner if name not in sample["attestation"]]
+    acts += [from_donor(donor, place) for donor in DONORS for place in found]
+    return acts + [each for donor in DONORS for each in (whole(donor), *_bundles(donor))]
+
+
+def _bundles(donor: str) -> Iterator[Act]:
+    """Fields that belong together, exchanged together: the stronger lies."""
+    proof: Place = ("attestation",)
+    shown: tuple[Place, ...] = (("success",), ("status",), ("headers",), ("rawBody",), ("bodyEncoding",))
+    signed: tuple[Place, ...] = ((*proof, "nsmDocument"), (*proof, "nonce"), (*proof, "session"), (*proof, "inclusion"))
+    stated: tuple[Place, ...] = ((*proof, "statement"), (*proof, "bn254Hash"))
+    mode: Place = (*proof, "mode")
+    yield from_donor(donor, *shown)
+    yield from_donor(donor, *shown, ("result",), ("bn254",), ("bn254Headers",))
+    yield from_donor(donor, *signed)
+    yield from_donor(donor, *signed, mode)
+    yield from_donor(donor, *stated)
+    yield from_donor(donor, *stated, *signed)
+    yield from_donor(donor, *stated, *signed, mode)
+    yield from_donor(donor, proof)
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+SIGNED: tuple[Place, ...] = (
+    *(("attestation", name) for name in ("nsmDocument", "statement", "session")),
+    ("attestation", "inclusion", "path", 0),
+    *(("sealed",), ("identity",), ("nsmDocument",)),
+)
+
+
+def flip(place: Place, at: int, bit: int) -> Act:
+    """Return the act that flips one bit of the bytes at `place`; `at` counts modulo their number."""
+
+    def do(passage: Passage) -> None:
+        reply = passage.json()
+        data = bytearray(_bytes(get(reply, place)))
+        data[at % len(data)] ^= 1 << bit
+        put(reply, place, base64.b64encode(data).decode())
+        passage.put(reply)
+
+    return back(f"{'.'.join(map(str, place))}: byte {at}, bit {bit}", do)
+
+
+def cut(place: Place, keep: int) -> Act:
+    """Return the act that keeps so many bytes at `place`, counted from the end where negative; beyond, adds one."""
+
+    def do(passage: Passage) -> None:
+        reply = passage.json()
+        data = _bytes(get(reply, place))
+        put(reply, place, base64.b64encode(data[:keep] if keep < len(data) else data + b"\0").decode())
+        passage.put(reply)
+
+    return back(f"{'.'.join(map(str, place))}: {keep} bytes kept", do)
+
+
+def _bytes(value: Any) -> bytes:
+    try:
+        data = base64.b64decode(value) if isinstance(value, str) else b""
+    except ValueError as error:
+        raise NotHere from error
+    if not data:
+        raise NotHere
+    return data
+
+
+def byte_acts(sample: dict[str, Any], *, stride: int) -> list[Act]:
+    """A flip in every `stride`-th byte of all that is signed, and cuts."""
+    acts = []
+    for place in SIGNED:
+        try:
+            length = len(_bytes(get(sample, place)))
+        except NotHere:
+            continue
+        acts += [flip(place, at, (at * 5) % 8) for at in range(0, length, stride)]
+        acts += [cut(place, keep) for keep in (0, 1, length // 2, -1, length + 1)]
+    return acts
+
+
+# --- the request, on its way there -----------------------------------------------------------------------------------
+
+
+def altered(name: str, *, adds: bool = False, **fields: Any) -> Act:
+    """Return the act that changes fields of the message (or `adds` them); GONE takes one away."""
+
+    def do(passage: Passage) -> None:
+        if passage.kind not in ("fetch", "query") or not (adds or fields.keys() & passage.message.keys()):
+            raise NotHere
+        for key, value in fields.items():
+            if value is GONE:
+                passage.message.pop(key, None)
+            else:
+                passage.message[key] = value
+
+    return there(f"request: {name}", do)
+
+
+def rerouted(enclave: str) -> Act:
+    def do(passage: Passage) -> None:
+        passage.enclave = enclave
+
+    return there(f"sent to {enclave}", do)
+
+
+def _twice(passage: Passage) -> None:
+    """Deliver it twice, and hand the second reply on."""
+    passage.reply = passage.parent.world.exchange(passage.enclave, passage.message, passage.message)[1]
+
+
+def _behind_another(passage: Passage) -> None:
+    """Another question before it on the connection; its reply is taken for this one's."""
+    if passage.kind not in ("fetch", "query"):
+        raise NotHere
+    other = {**passage.message, **_ANOTHER[passage.kind]}
+    passage.reply = passage.parent.world.exchange(passage.enclave, other, passage.message)[0]
+
+
+def _with_report(keep: Callable[[bytes, bytes], bytes]) -> Callable[[Passage], None]:
+    def do(passage: Passage) -> None:
+        asked = {**passage.message, "hop": {"report": True}}
+        report, reply = passage.parent.world.exchange(passage.enclave, asked, replies=2)
+        passage.reply = keep(report, reply)
+
+    return do
+
+
+def _sealed_field(change: Callable[[dict[str, Any]], None]) -> Callable[[Passage], None]:
+    def do(passage: Passage) -> None:
+        if passage.kind != "sealed":
+            raise NotHere
+        change(passage.message)
+
+    return do
+
+
+def _flip_sealed(at: int) -> Callable[[dict[str, Any]], None]:
+    def change(message: dict[str, Any]) -> None:
+        data = bytearray(base64.b64decode(message["sealed"]))
+        data[at % len(data)] ^= 1
+        message["sealed"] = base64.b64encode(data).decode()
+
+    return change
+
+
+def _own_request(passage: Passage) -> None:
+    """Send a sealed request of the parent's own to the enclave's own key, and hand on what comes."""
+    if passage.kind != "sealed":
+        raise NotHere
+    key = passage.parent.identity_key(passage.enclave)
+    sealer = Sealer(key=key, service="vies")
+    body = json.dumps({"countryCode": "PT", "vatNumber": "999999990"})
+    sealer.seal({"id": "r1", **_FETCH, "body": body})
+    passage.message = json.loads(sealer.frame())
+
+
+_FETCH = {
+    "url": "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number",
+    "method": "POST",
+    "headers": {"Content-Type": "application/json"},
+}
+_OTHER_BODY = json.dumps({"countryCode": "PT", "vatNumber": "999999990"})
+_STATUS = "https://ec.europa.eu/taxation_customs/vies/rest-api/check-status"
+_ANOTHER: dict[str, dict[str, Any]] = {
+    "fetch": {"body": _OTHER_BODY},
+    "query": {"params": {"countryCode": "PT", "vatNumber": "999999990"}},
+}
+OTHER_CHALLENGE = base64.b64encode(bytes(32)).decode()
+
+REQUEST_ACTS: Sequence[Act] = (
+    altered("another number", body=_OTHER_BODY),
+    altered("another number asked", params=_ANOTHER["query"]["params"]),
+    altered("a number that the register cannot tell", params={"countryCode": "PT", "vatNumber": "000000300"}),
+    altered("another country", params={"countryCode": "EL", "vatNumber": "999999999"}),
+    altered("a body of blanks more", body=_OTHER_BODY + " "),
+    altered("no body", body=GONE),
+    altered("another address", url=_STATUS, method="GET", body=GONE, headers={}),
+    altered("another number in the address", url=BY_ADDRESS.replace("507172230", "999999990")),
+    altered("a requester in the address", url=f"{BY_ADDRESS}?requesterMemberStateCode=PT&requesterNumber=507172230"),
+    altered("a query added", url=_FETCH["url"] + "?x=1"),
+    altered("another method", method="GET"),
+    altered("another header", headers={"Content-Type": "application/json; charset=utf-8"}),
+    altered("a header more", headers={"Content-Type": "application/json", "Accept": "text/html"}),
+    altered("headers in another case", headers={"content-type": "application/json"}),
+    altered("another challenge", challenge=OTHER_CHALLENGE),
+    altered("no challenge", challenge=GONE),
+    altered("no time", adds=True, timeoutMs=1),
+    *(altered(f"mode {mode}", adds=True, mode=mode) for mode in ("document", "batch", "session", "none")),
+    altered("another operation", operation="vies.check_vat_rest"),
+    altered("another schema", schema="VIES", operation="vies.check_vat"),
+    altered("another service", service="sicae", operation="sicae.lookup", params={"nif": "507172230"}),
+    altered("an unknown field", adds=True, tampered=1),
+    *(rerouted(enclave) for enclave in ENCLAVES),
+    there("delivered twice", _twice),
+    there("another question before it", _behind_another),
+    there("the report for the reply", _with_report(lambda report, _: report)),
+    there("the report before the reply", _with_report(lambda report, reply: report + reply)),
+    there("the report behind the reply", _with_report(lambda report, reply: reply + report)),
+    there("both, as frames", _with_report(lambda report, reply: frames.encode(report) + frames.encode(reply))),
+    *(there(f"sealed: byte {at}", _sealed_field(_flip_sealed(at))) for at in (0, 700, 1119, 1120, 2000, -1)),
+    there("sealed: another key", _sealed_field(lambda message: message.update(keyId="00" * 32))),
+    there("sealed: cut", _sealed_field(lambda message: message.update(sealed=message["sealed"][:4000]))),
+    there("sealed: no time", _sealed_field(lambda message: message.update(timeoutMs=1))),
+    there("sealed: the parent's own request", _own_request),
+)
+
+
+# --- the answer as HTTP ----------------------------------------------------------------------------------------------
+
+
+def status(code: int, *headers: tuple[str, str]) -> Act:
+    def do(passage: Passage) -> None:
+        passage.status = code
+        passage.headers += headers
+
+    return back(f"HTTP {code} {' '.join(name for name, _ in headers)}", do)
+
+
+def header(name: str, value: str) -> Act:
+    return back(f"header {name}: {value[:30]}", lambda passage: passage.headers.append((name, value)))
+
+
+def bytes_of(name: str, change: Callable[[bytes], bytes]) -> Act:
+    def do(passage: Passage) -> None:
+        passage.reply = change(passage.reply)
+
+    return back(f"reply: {name}", do)
+
+
+def raw(name: str, made: Callable[[bytes], bytes]) -> Act:
+    def do(passage: Passage) -> None:
+        passage.raw = made(passage.reply)
+
+    return back(f"connection: {name}", do)
+
+
+def replayed(passage: Passage) -> None:
+    """Hand out the first reply of this kind that ever passed."""
+    past = passage.parent.past.get(passage.kind)
+    if not past:
+        raise NotHere
+    passage.reply = past[0]
+
+
+def _clear_for_sealed(passage: Passage) -> None:
+    """A genuine reply to the very same request, asked in clear, in the place of a sealed answer."""
+    message = {"id": "r1", **_FETCH, "body": json.dumps({"countryCode": "PT", "vatNumber": "507172230"})}
+    if passage.kind != "sealed":
+        raise NotHere
+    passage.reply = passage.parent.world.exchange("vies", message)[0]
+
+
+def _refusal(code: str, code_status: int, **more: Any) -> Act:
+    said = {"success": False, "status": code_status, "headers": {}, "rawBody": "", "error": "no", "code": code, **more}
+    return back(f"says {code or 'no'} {sorted(more)}", lambda passage: passage.put(said))
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+HTTP_ACTS: Sequence[Act] = (
+    *(status(code) for code in (201, 204, 206, 304, 400, 403, 404, 409, 418, 500, 502, 503, 504)),
+    *(status(code, ("Location", "http://127.0.0.1:9/")) for code in (301, 302, 307)),
+    status(401, ("WWW-Authenticate", 'Basic realm="x"')),
+    status(503, ("Retry-After", "never")),
+    header("Set-Cookie", "session=tampered; Domain=ec.europa.eu"),
+    header("X-Tampered", "tampered"),
+    header("Content-Type", "text/html; charset=utf-16"),
+    *(header("Content-Encoding", coding) for coding in ("gzip", "deflate", "br", "zstd", "identity", "tampered")),
+    *(header("Content-Length", length) for length in ("5", "0", "-1", "abc", "99999999", "5, 6")),
+    header("Transfer-Encoding", "chunked"),
+    bytes_of("empty", lambda _: b""),
+    bytes_of("twice", lambda data: data + data),
+    bytes_of("in a list", lambda data: b"[" + data + b"]"),
+    bytes_of("behind a BOM", lambda data: b"\xef\xbb\xbf" + data),
+    bytes_of("as UTF-16", lambda data: data.decode().encode("utf-16")),
+    bytes_of("with blanks", lambda data: b" \n" + data + b" \n"),
+    bytes_of("with a NUL behind", lambda data: data + b"\0"),
+    bytes_of("cut", lambda data: data[:-1]),
+    bytes_of("cut in half", lambda data: data[: len(data) // 2]),
+    bytes_of("as a frame", frames.encode),
+    bytes_of("random", lambda data: os.urandom(len(data))),
+    bytes_of("deep", lambda _: b'{"attestation":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+    bytes_of("a long number", lambda _: b'{"attestation":' + b"9" * 100_000 + b"}"),
+    bytes_of("with a brace", lambda data: b"{" + data),
+    bytes_of("null", lambda _: b"null"),
+    bytes_of("NaN", lambda data: data.replace(b'"status":', b'"status":NaN,"x":', 1)),
+    raw("closed", lambda _: b""),
+    raw("garbage", lambda _: b"\x16\x03\x01" + bytes(99)),
+    raw("no status line", lambda data: data),
+    raw("a bad status", lambda data: b"HTTP/1.1 99 X\r\n\r\n" + data),
+    raw("interim answers", lambda data: b"HTTP/1.1 100 Continue\r\n\r\n" * 9 + HEAD + b"\r\n" + data),
+    raw("without an end", lambda data: HEAD + b"\r\n" + data),
+    raw("a long header", lambda data: HEAD + b"X: " + b"x" * 70_000 + b"\r\n\r\n" + data),
+    raw("many headers", lambda data: HEAD + b"X: x\r\n" * 300 + b"\r\n" + data),
+    raw("a broken chunk", lambda data: HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + data),
+    raw("two lengths", lambda data: HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n" + data),
+    raw("a second answer behind", lambda data: (HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(data), data)) * 2),
+    raw("headers in bytes", lambda data: HEAD + b"X-\xff\xfe: \xff\r\n\r\n" + data),
+    _refusal("", 503),
+    _refusal("url.userinfo", 400),
+    *(_refusal(f"sealed.{word}", 409) for word in ("unknown-key", "unreadable", "replayed", "full")),
+    _refusal("not-found", 502),
+    _refusal("sealed.unknown-key", 409, sealed="AAAA"),
+    _refusal("", 200, result={"valid": True}, bn254="AAAA"),
+    back("an old reply", replayed),
+    back("the genuine reply in clear", _clear_for_sealed),
+    *FORGERIES,
+)
+
+
+def identity_acts() -> list[Act]:
+    """What a parent does to a question for the identity."""
+
+    def asked(challenge: str | None) -> Callable[[Passage], None]:
+        def do(passage: Passage) -> None:
+            if passage.kind != "identity":
+                raise NotHere
+            passage.message = {"type": "identity", **({} if challenge is None else {"challenge": challenge})}
+
+        return do
+
+    def attackers(passage: Passage) -> None:
+        """The genuine identity, signed anew by a module under the attacker's root."""
+        reply = passage.json()
+        if "identity" not in reply:
+            raise NotHere
+        data = base64.b64decode(reply["identity"])
+        nonce = base64.b64decode(passage.asked["challenge"])
+        reply["nsmDocument"] = signed_identity(SoftNsm(pki=passage.parent.world.attacker), data, nonce)
+        passage.put(reply)
+
+    return [
+        there("identity: another challenge", asked(OTHER_CHALLENGE)),
+        there("identity: no challenge", asked(None)),
+        back("identity: under another root", attackers),
+        *(lie(("identity",), name, new) for name, new in lies("AAAA")),
+        *(lie(("nsmDocument",), name, new) for name, new in lies("AAAA")),
+        *(lie((name,), "gone", GONE) for name in ("success", "service", "pcrs")),
+        *(flip(place, at, at % 8) for place in (("identity",), ("nsmDocument",)) for at in range(3, 5000, 211)),
+    ]
+
+
+def signed_identity(nsm: SoftNsm, identity: bytes, nonce: bytes) -> str:
+    """Return a document in base64 that commits to an identity as the worker's does."""
+    key = cbor2.loads(identity)["sealing"]["key"]
+    data = {
+        "profile": "tytle/enclave-identity/v1",
+        "identity": hashlib.sha256(identity).digest(),
+        "key": hashlib.sha256(key).digest(),
+    }
+    signed = client.attest(nsm.exchange, nonce=nonce, user_data=cbor2.dumps(data, canonical=True))
+    return base64.b64encode(signed.document).decode()
