@@ -145,9 +145,7 @@ help:
 	@echo "make web    the verifier's page and the parent's status page in headless Chromium"
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
-<<<<<<< HEAD
 	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
-=======
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"

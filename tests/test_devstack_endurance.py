@@ -1,18 +1,11 @@
 """A few seconds of the endurance run, and what it would say of answers, ends and growth that may not be."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from devstack.endurance import invented, questions, report
-from devstack.endurance.calls import Answer, Connection, Ended, error, refusal
-from devstack.endurance.invented import Numbers
-from devstack.endurance.ledger import Ledger
-from devstack.endurance.memory import JUDGED_SECONDS, Life, Sample
+from devstack.endurance import report
 from devstack.endurance.run import Figures, Options, run
-from devstack.endurance.verifying import Verifier
 
 SECONDS = 5.0
 
