@@ -9,10 +9,11 @@ LIVE ?=
 SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
+MINUTES ?= 2
 
 .PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz bench dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
-.PHONY: base image release-image verify-image parent-image booted e2e soak
+.PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -64,6 +65,10 @@ wheel: $(VENV)/ready
 
 fuzz:
 	.ci/fuzz $(SECONDS)
+
+# Mixed load while enclaves, gunicorn, relays and upstreams are killed, hung and replaced; each answer is verified.
+endurance: $(VENV)/ready
+	$(BIN)/python -m devstack.endurance --minutes $(MINUTES)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -154,4 +159,5 @@ help:
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
 	@echo "make e2e    the images booted in an emulated Nitro host, one machine and two"
 	@echo "make soak   2,000 requests through both machines, and what they leave behind in the worker (3 to 4 minutes)"
+	@echo "make endurance MINUTES=30   mixed load while parts are killed, hung and replaced, each answer verified (2 minutes)"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"
