@@ -9,8 +9,9 @@ LIVE ?=
 SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
+TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz fuzz-nightly bench dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
@@ -60,7 +61,10 @@ wheel: $(VENV)/ready
 	.ci/reproducible-wheel
 
 fuzz:
-	.ci/fuzz $(SECONDS)
+	.ci/fuzz $(SECONDS) $(TARGET)
+
+fuzz-nightly:
+	.ci/fuzz 600 $(TARGET)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -144,7 +148,7 @@ help:
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
-	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
+	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=urls alone;  make fuzz-nightly   600"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
