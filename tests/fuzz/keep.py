@@ -1,8 +1,8 @@
 """Makes the corpus that is kept: `python -m tests.fuzz.keep NAME...` after `make fuzz`, without the fuzzer.
 
 Of what a target has found in build/fuzz/NAME, smallest first, the inputs stay that lead to a line after a line which no
-seed and no input before led to. What was kept before is tried first; `found-*`, an input that once broke an invariant,
-always stays.
+seed and no input before led to. What was kept before is tried first. Two kinds always stay: `found-*`, which once broke
+an invariant, and `shows-*`, by which the fuzzer noticed a planted fault that nothing else here shows (faults.py).
 """
 
 import sys
@@ -62,7 +62,7 @@ def keep(name: str) -> tuple[int, int]:
         data = path.read_bytes()
         new = steps_of(target.one_input, data) - known if len(data) <= MAX_INPUT_BYTES else set()
         known |= new
-        if path in old and not new and not path.name.startswith("found-"):
+        if path in old and not new and not path.name.startswith(("found-", "shows-")):
             path.unlink()
         if path not in old and new:
             (folder / sha256(data).hexdigest()[:16]).write_bytes(data)
