@@ -11,7 +11,7 @@ RELEASE ?=
 SECONDS ?= 60
 TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page fuzz fuzz-nightly bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly bench dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak
 
@@ -46,6 +46,9 @@ promtool: $(VENV)/ready
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
+
+openapi: $(VENV)/ready
+	$(BIN)/python -m devstack.openapi
 
 # Every lie of a malicious parent to every client; `make test` tells a part of them. Some ten minutes.
 malice: $(VENV)/ready
@@ -143,9 +146,10 @@ help:
 	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
-	@echo "make web    the verifier's page in headless Chromium"
+	@echo "make web    the verifier's page and the parent's status page in headless Chromium"
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
+	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=urls alone;  make fuzz-nightly   600"

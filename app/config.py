@@ -11,6 +11,8 @@ from app.callers import registry
 from app.callers.proof import Proxies, parse_proxies
 from app.callers.registry import Callers, CallersError
 from app.limits.values import Limits
+from app.status import releases
+from app.status.releases import Releases
 from app.tls import TlsFiles
 from policy import manifest
 from policy.manifest import Manifest
@@ -37,7 +39,8 @@ class Config:
     enclave from one process; `timeout_ms` is used when a caller names none. `state` is the folder that the parent's
     processes share with `app.drain`; without one, no enclave can be drained. `admission` says who may ask.
     Without `archive` no answer is stored. `build` is shown among the metrics; with `tracing` spans are sent, as
-    OpenTelemetry's own variables say.
+    OpenTelemetry's own variables say. `releases` by service, and `source`, the URL of this software's source, are shown
+    on the page.
     """
 
     manifests: tuple[Manifest, ...]
@@ -49,6 +52,8 @@ class Config:
     archive: ArchiveSettings | None = None
     build: str = "unknown"
     tracing: bool = False
+    releases: Mapping[str, Releases] = field(default_factory=dict)
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not self.manifests:
@@ -80,8 +85,8 @@ def from_environment(
     environ: Mapping[str, str], *, services: Path = SERVICES, callers: Callers | None = None
 ) -> Config:
     """Return the settings of a deployed parent: `SERVICES`, `NAME_CIDS`, `ENCLAVE_CONNECTIONS`, `ENCLAVE_TIMEOUT_MS`,
-    `STATE_DIR` (an absolute path), `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`, `BUILD`, those of
-    `admission`, and whether OpenTelemetry's variables ask for traces.
+    `STATE_DIR` (an absolute path), `ARCHIVE_URL`, `ARCHIVE_DAYS`, `ARCHIVE_REQUIRED`, `BUILD`, `SOURCE_URL`,
+    those of `admission`, and whether OpenTelemetry's variables ask for traces.
 
     `SERVICES` names the services that have an enclave on this host, with commas between: all of `services`, if unset.
     `NAME` is the service's name in capitals with `-` written `_`: VIES_CIDS=16,20, STRIPE_PAYMENT_CIDS=18. `NAME_CID`
@@ -115,6 +120,8 @@ def from_environment(
         archive=_archive(environ),
         build=_build(environ.get("BUILD") or "unknown"),
         tracing=_wants_traces(environ),
+        releases={each.name: releases.load(services / f"{each.name}.pcrs.toml", each.name) for each in manifests},
+        source=_source(environ),
     )
 
 
@@ -209,6 +216,13 @@ def _archive(environ: Mapping[str, str]) -> ArchiveSettings | None:
     if required:
         raise ConfigError("ARCHIVE_REQUIRED: there is no ARCHIVE_URL")
     return None
+
+
+def _source(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("SOURCE_URL", "")
+    if url and not re.fullmatch(r"https://[!-~]{1,200}", url):
+        raise ConfigError("SOURCE_URL: expected an https URL")
+    return url or None
 
 
 def _chosen(names: str, known: list[Manifest]) -> tuple[Manifest, ...]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from flask import Flask, Response, g
 
-from app import errors, fetch, health, identity, query, sealed
+from app import description, errors, fetch, health, identity, query, sealed
 from app.application import Application
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.gate import Gate
@@ -20,6 +20,8 @@ from app.monitor import Monitor
 from app.prefork import FAMILY
 from app.router import Router
 from app.state import StateFolder
+from app.status import routes as status
+from app.status.recent import Recent
 from app.tracing import choice
 from app.watch import Watch
 
@@ -45,7 +47,8 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # //attest/fetch is an unknown path, not a redirect that drops the body
     app.before_request(_name_request)
-    meters = _watch(app, settings, chosen_log)
+    recent = Recent()
+    meters = _watch(app, settings, chosen_log, recent)
     capacities = {each.name: settings.connections * len(settings.places(each)) for each in settings.manifests}
     max_body = app.config["MAX_CONTENT_LENGTH"]
     gate = Gate(settings.admission, FAMILY.process(), capacities=capacities, max_body_bytes=max_body)
@@ -63,18 +66,20 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.register_blueprint(health.blueprint(router, monitor))
     app.register_blueprint(identity.blueprint(router))
     app.register_blueprint(exposition.blueprint(meters))
+    app.register_blueprint(description.blueprint())
+    app.register_blueprint(status.blueprint(settings, router, monitor, meters, recent))
     if archive is not None:
         parts.show_archive(meters.numbers, archive)
         app.register_blueprint(archive.routes())
     return app
 
 
-def _watch(app: Flask, settings: Config, log: Log) -> Meters:
+def _watch(app: Flask, settings: Config, log: Log, recent: Recent) -> Meters:
     """Watch every request of `app`: for the metrics that this returns, and for traces where they are wanted."""
     names = [service.name for service in settings.manifests]
     meters = Meters(names, build=settings.build, log=log, folder=files.shared(os.environ))
     tracer = choice.tracer(settings, log)
-    Watch(meters, tracer).install(app)
+    Watch(meters, tracer, recent).install(app)
     app.extensions["numbers"] = meters.numbers  # started in each process by gunicorn_conf.py
     app.extensions["tracer"] = tracer
     return meters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g
@@ -27,11 +26,11 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
-        call = body.read(_decode)
+        said, call = body.read(_decode)
         body.name(call)
         return relay.deliver(
             _route(router, call),
-            lambda left_ms: messages.encode_call(replace(call, id=g.request_id, timeout_ms=left_ms)),
+            lambda left_ms: messages.forward(said, call, request_id=g.request_id, timeout_ms=left_ms),
             event="fetch",
             total_ms=call.timeout_ms or timeout_ms,
             log=log,
@@ -41,12 +40,12 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | N
     return routes
 
 
-def _decode(data: bytes) -> Call:
-    """Read a call. Raises: MessageError, Refused."""
-    call = messages.decode_call(data)
+def _decode(said: bytes) -> tuple[bytes, Call]:
+    """Read a call; return it behind the bytes that say it. Raises: MessageError, Refused."""
+    call = messages.decode_call(said)
     headers.check_method(call.method)
     headers.check_headers(call.headers)
-    return call
+    return said, call
 
 
 def _route(router: Router, call: Call) -> Fleet:

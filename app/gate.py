@@ -30,7 +30,7 @@ OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})  
 OPEN_FOLDER = "/static/"
 SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
     "/metrics": METRICS,
-    **dict.fromkeys(("/routes", "/log/head", "/log/proof", "/log/consistency"), None),
+    **dict.fromkeys(("/routes", "/status", "/log/head", "/log/proof", "/log/consistency"), None),
     "/attestations/<attestation_id>": None,  # app.archive.access decides
 }
 QUESTION_COST = 1.0  # of a rate: a POST

@@ -39,7 +39,18 @@ from app.metrics import files  # noqa: E402
 from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
 
 _serving = serving(os.environ)
-FAMILY.read(lambda: read_callers(os.environ), ConfigError)
+
+
+def _read_context() -> Any:
+    if _serving.tls is None:
+        return None
+    try:
+        return tls.context(_serving.tls)
+    except OSError as exc:  # ssl.SSLError among them
+        raise ConfigError(f"TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_ROOTS: {exc.strerror or exc}") from exc
+
+
+FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context)
 
 bind = _serving.bind
 worker_class = "app.gunicorn_worker.Worker"
@@ -56,11 +67,10 @@ control_socket_disable = True  # by default anyone with this user id may steer t
 
 if _serving.tls is not None:
     certfile, keyfile = _serving.tls.certificate, _serving.tls.key
-    _context = tls.context(_serving.tls)  # once, and here: files that cannot be used stop the start
 
     def ssl_context(_: Any, __: Any) -> Any:
         """Give gunicorn the one context of all connections."""
-        return _context
+        return FAMILY.context
 
 
 def on_starting(server: Any) -> None:

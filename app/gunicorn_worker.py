@@ -8,12 +8,17 @@ request line or header may be a secret.
 As shipped, each request of a kept connection is found by the main thread and handed to another one, which costs more
 than a small request itself. Here a thread that has answered waits a moment for the next request, as long as enough
 threads are free for everybody else.
+
+As shipped, the main thread waits up to two seconds for a caller to take note that its connection ends. While it waits
+for one, nobody is accepted or heard, and when the process is to end, kept connections close with requests in them. Here
+the thread that answered waits.
 """
 
 import contextlib
 import gc
 import socket
 import struct
+import time
 import uuid
 from typing import Any
 
@@ -34,6 +39,7 @@ REFUSALS = {
 }
 SILENCE_SECONDS = 10  # between two packets of a request, or of an answer that is taken; a drip is not covered
 LINGER_MICROSECONDS = 50_000  # how long a thread waits for a connection's next request
+FAREWELL_SECONDS, SHORT_FAREWELL_SECONDS = 2.0, 0.1  # gunicorn's, for a caller to close; and when threads are scarce
 BUSY_SHARE = 0.75  # of the threads may be taken, by calls or by such waiting, before none of them waits any more
 RECEIVE_BYTES = 8192  # gunicorn's
 MALFORMED = (400, "Bad Request", "bad_request")
@@ -83,7 +89,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Take a connection back from its thread. (Called by the main thread.)"""
         self._taken -= 1
-        super().finish_request(conn, fs)
+        if getattr(conn, "ended", False):
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_keepalived(self, force: bool = False) -> None:  # gunicorn's name
+        """Close kept connections whose time is over, each after another look whether a request has just come on it."""
+        while not force and self.keepalived_conns and self.keepalived_conns[0].timeout <= time.monotonic():
+            conn = self.keepalived_conns[0]
+            self.wait_for_and_dispatch_events(timeout=0.0)
+            if self.keepalived_conns and self.keepalived_conns[0] is conn:
+                self.keepalived_conns.popleft()
+                self.poller.unregister(conn.sock)
+                self.nr_conns -= 1
+                conn.close()
+        super().murder_keepalived(force)
 
     def handle(self, conn: Any) -> Any:
         """Serve a connection whose reads and writes end after SILENCE_SECONDS, until it pauses.
@@ -95,6 +116,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         kept = super().handle(conn)
         while kept is True and self._taken <= self._many and _goes_on(conn):
             kept = super().handle(conn)
+        if kept is False:
+            few = self._taken > self._many
+            util.close_graceful(conn.sock, SHORT_FAREWELL_SECONDS if few else FAREWELL_SECONDS)
+            conn.ended = True
         return kept
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # gunicorn's signature

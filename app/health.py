@@ -37,7 +37,7 @@ def blueprint(router: Router, monitor: Monitor) -> Blueprint:
     @routes.get("/health")
     def health() -> Response:
         monitor.look()
-        enclaves = [_condition(enclave, monitor) for enclave in router.enclaves]
+        enclaves = [condition(enclave, monitor) for enclave in router.enclaves]
         healthy = all(any(_is_healthy(each, monitor) for each in fleet.enclaves) for fleet in router.fleets)
         degraded = any(not enclave["healthy"] and not enclave["draining"] for enclave in enclaves)
         return _answer(
@@ -73,7 +73,7 @@ def _is_healthy(enclave: Enclave, monitor: Monitor) -> bool:
     return fit and (described is None or described.state == RUNNING)
 
 
-def _condition(enclave: Enclave, monitor: Monitor) -> dict[str, Any]:
+def condition(enclave: Enclave, monitor: Monitor) -> dict[str, Any]:
     """Return what is known of one enclave: the predecessor's fields, then ours."""
     seen, described, now = enclave.seen, _described(enclave, monitor), time.monotonic()
     pong = None if seen is None else seen.pong

@@ -36,7 +36,8 @@ class Family:
 
     def __init__(self) -> None:
         self.callers: Callers | None = None
-        self.started = False  # whether the callers have been read
+        self.context: Any = None  # of TLS, where gunicorn ends it
+        self.started = False  # whether both have been read
         self._table: Table | None = None
         self._process: Process | None = None
 
@@ -45,17 +46,19 @@ class Family:
         if self._table is not None:
             self._table.close()
 
-    def read(self, callers: Callable[[], Callers | None], error: type[Exception]) -> None:
-        """Read the callers, at the start and at every reload.
+    def read(
+        self, callers: Callable[[], Callers | None], error: type[Exception], *, context: Callable[[], Any]
+    ) -> None:
+        """Read the callers and the context of TLS, at the start and at every reload.
 
-        A file that cannot be used stops the start; at a reload the callers of before stay, and the log says so: a slip
+        A file that cannot be used stops the start; at a reload both stay what they were, and the log says so: a slip
         of the pen takes no running service down. Processes get what was read here, so that all know the same callers.
 
         Raises:
-            error: what `callers` raises, at the start.
+            error: what `callers` or `context` raises, at the start.
         """
         try:
-            self.callers = callers()
+            self.callers, self.context = callers(), context()
         except error as exc:
             if not self.started:
                 raise

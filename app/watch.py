@@ -12,8 +12,9 @@ from flask import Flask, Response, g, request
 
 from app.metrics import outcomes
 from app.metrics.latest import Latest
-from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, QUEUE, Meters
+from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, QUESTIONS, QUEUE, Meters
 from app.metrics.numbers import Labels
+from app.status.recent import Recent
 from app.tracing.traces import Trace, Tracer
 from wire.hops import Report
 
@@ -63,8 +64,9 @@ class Passage:
 class Watch:
     """Begins and ends passages."""
 
-    def __init__(self, meters: Meters, tracer: Tracer) -> None:
+    def __init__(self, meters: Meters, tracer: Tracer, recent: Recent) -> None:
         self._meters = meters
+        self._recent = recent
         self._tracer = tracer
         self.in_flight: dict[str, deque[None]] = {
             service: deque() for service in meters.services
@@ -116,6 +118,8 @@ class Watch:
             outcome = outcomes.of_http(status)
         seconds = (time.monotonic_ns() - passage.began_ns) / 1e9
         self._meters.answered(service=service, route=passage.route, outcome=outcome, seconds=seconds)
+        if passage.route in QUESTIONS:
+            self._recent.note(service=service, route=passage.route, outcome=outcome, seconds=seconds)
         timings_us = passage.timings_us()
         if timings_us:
             self._meters.phases(service, timings_us)

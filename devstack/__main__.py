@@ -20,6 +20,7 @@ import tytle_verifier
 from devstack import show
 from devstack.nsm_registers import IMAGE
 from devstack.stack import Stack
+from policy.manifest import Manifest
 from policy.operations import Declaration
 from tytle_verifier import Policy, Release, SealedClient, TestPkiRoot, TlsDemands, VerifiedReply, schemas
 from tytle_verifier.errors import NotOpened, VerificationError
@@ -86,8 +87,12 @@ def run(stack: Stack) -> int:
 
 
 def policy_of(stack: Stack) -> Policy:
-    """Return what a relying party of this stack accepts: the soft NSM's measurements, and what the manifest says."""
-    service = stack.manifest
+    """Return what a relying party of this stack accepts."""
+    return policy_for(stack.manifest)
+
+
+def policy_for(service: Manifest) -> Policy:
+    """Return what a relying party of a service accepts: the soft NSM's measurements, and what the manifest says."""
     plain = frozenset(upstream.host for upstream in service.upstreams if not upstream.tls)
     return Policy(
         service=service.name,

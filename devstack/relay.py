@@ -38,7 +38,8 @@ class Relay:
     """Listens on `listen`, connects every accepted connection to `target`; start, stop, or use `with`.
 
     A connection above `max_connections` waits in the backlog. `target` may be changed at any time and
-    holds for the connections accepted afterwards.
+    holds for the connections accepted afterwards. With `cut_after` every connection ends on both sides, without a word,
+    once so many bytes came from the target.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Relay:
         *,
         listen: Endpoint = ("127.0.0.1", 0),
         max_connections: int = MAX_CONNECTIONS,
+        cut_after: int | None = None,
     ) -> None:
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections}")
         self.target = target
         self.accepted = 0  # connections so far; read by tests
         self._listen = listen
+        self._cut_after = cut_after
         self._slots = threading.BoundedSemaphore(max_connections)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -161,7 +164,7 @@ class Relay:
         up = threading.Thread(target=_pump, args=(client, remote), name="relay-up", daemon=True)
         up.start()
         try:
-            _pump(remote, client)
+            _pump(remote, client, self._cut_after)
             up.join()
         finally:
             with self._lock:
@@ -231,11 +234,13 @@ def _new_socket(endpoint: Endpoint) -> socket.socket:
             return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copies until the end of `source`, then half-closes `sink`; an error ends both directions."""
+def _pump(source: socket.socket, sink: socket.socket, most: int | None = None) -> None:
+    """Copies until the end of `source`, then half-closes `sink`; an error, or `most` bytes, end both directions."""
     try:
         while data := source.recv(CHUNK_BYTES):
-            sink.sendall(data)
+            sink.sendall(data[:most])
+            if most is not None and (most := most - len(data)) <= 0:
+                raise ConnectionAbortedError("cut")
     except OSError:
         _shutdown(source, socket.SHUT_RDWR)
         _shutdown(sink, socket.SHUT_RDWR)

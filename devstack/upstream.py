@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 from devstack.tls_identity import Issuer
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_REMEMBERED = 10_000
 IDLE_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 0.5  # how long to wait for the peer's close_notify
 POLL_S = 0.05
@@ -57,7 +59,7 @@ class UpstreamServer:
 
     With `authority` it speaks TLS and presents one certificate per host, chosen by SNI; an unknown or
     missing name is refused with the unrecognized_name alert. With None it speaks plain HTTP.
-    `requests` and `connections` count what arrived, for tests.
+    `requests` and `connections` say what arrived, for tests.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], *, authority: Issuer | None, port: int = 0) -> None:
@@ -79,7 +81,7 @@ class UpstreamServer:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """Every request that reached a handler, oldest first."""
+        """The last MAX_REMEMBERED requests that reached a handler, oldest first."""
         return tuple(self._server.requests)
 
     def start(self) -> UpstreamServer:
@@ -110,7 +112,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, handlers: dict[str, Handler], authority: Issuer | None, port: int) -> None:
         self.handlers = handlers
-        self.requests: list[Request] = []
+        self.requests: deque[Request] = deque(maxlen=MAX_REMEMBERED)
         self.connections = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()

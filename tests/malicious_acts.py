@@ -17,7 +17,7 @@ import cbor2
 from devstack.soft_nsm import SoftNsm
 from nsm import client
 from tests.malicious_forgeries import FORGERIES
-from tests.malicious_parent import BY_ADDRESS, DONORS, Act, NotHere, Passage
+from tests.malicious_parent import BY_ADDRESS, DONORS, HEADERS, OTHER_HEADERS, Act, NotHere, Passage, lookup_body
 from tests.malicious_world import ENCLAVES
 from tests.sealing import Sealer
 from wire import frames
@@ -305,17 +305,16 @@ def _own_request(passage: Passage) -> None:
         raise NotHere
     key = passage.parent.identity_key(passage.enclave)
     sealer = Sealer(key=key, service="vies")
-    body = json.dumps({"countryCode": "PT", "vatNumber": "999999990"})
-    sealer.seal({"id": "r1", **_FETCH, "body": body})
+    sealer.seal({"id": "r1", **_FETCH, "body": _OTHER_BODY})
     passage.message = json.loads(sealer.frame())
 
 
 _FETCH = {
     "url": "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number",
     "method": "POST",
-    "headers": {"Content-Type": "application/json"},
+    "headers": HEADERS,
 }
-_OTHER_BODY = json.dumps({"countryCode": "PT", "vatNumber": "999999990"})
+_OTHER_BODY = lookup_body("999999990")
 _STATUS = "https://ec.europa.eu/taxation_customs/vies/rest-api/check-status"
 _ANOTHER: dict[str, dict[str, Any]] = {
     "fetch": {"body": _OTHER_BODY},
@@ -335,14 +334,16 @@ REQUEST_ACTS: Sequence[Act] = (
     altered("a requester in the address", url=f"{BY_ADDRESS}?requesterMemberStateCode=PT&requesterNumber=507172230"),
     altered("a query added", url=_FETCH["url"] + "?x=1"),
     altered("another method", method="GET"),
-    altered("another header", headers={"Content-Type": "application/json; charset=utf-8"}),
-    altered("a header more", headers={"Content-Type": "application/json", "Accept": "text/html"}),
-    altered("headers in another case", headers={"content-type": "application/json"}),
+    altered("another header", headers=OTHER_HEADERS),
+    altered("a header less", headers={"Content-Type": "application/json"}),
+    altered("a header more", headers={**HEADERS, "Accept-Language": "pt"}),
+    altered("headers in another order", headers=dict(reversed(HEADERS.items()))),
+    altered("headers in another case", headers={name.lower(): value for name, value in HEADERS.items()}),
     altered("another challenge", challenge=OTHER_CHALLENGE),
     altered("no challenge", challenge=GONE),
     altered("no time", adds=True, timeoutMs=1),
     *(altered(f"mode {mode}", adds=True, mode=mode) for mode in ("document", "batch", "session", "none")),
-    altered("another operation", operation="vies.check_vat_rest"),
+    altered("another operation", operation="vies.check_vat"),
     altered("another schema", schema="VIES", operation="vies.check_vat"),
     altered("another service", service="sicae", operation="sicae.lookup", params={"nif": "507172230"}),
     altered("an unknown field", adds=True, tampered=1),
@@ -400,7 +401,7 @@ def replayed(passage: Passage) -> None:
 
 def _clear_for_sealed(passage: Passage) -> None:
     """A genuine reply to the very same request, asked in clear, in the place of a sealed answer."""
-    message = {"id": "r1", **_FETCH, "body": json.dumps({"countryCode": "PT", "vatNumber": "507172230"})}
+    message = {"id": "r1", **_FETCH, "body": lookup_body("507172230")}
     if passage.kind != "sealed":
         raise NotHere
     passage.reply = passage.parent.world.exchange("vies", message)[0]

@@ -22,11 +22,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from devstack.nsm_registers import IMAGE
-from tests.malicious_parent import BY_ADDRESS, LOOKUP, MaliciousParent
+from tests.malicious_parent import BY_ADDRESS, HEADERS, LOOKUP, MaliciousParent, lookup_body
 from tests.malicious_world import ANSWER, World
 from tytle_verifier import (
     Policy,
     Release,
+    Response,
     SealedClient,
     TestPkiRoot,
     TlsDemands,
@@ -43,6 +44,7 @@ from tytle_verifier.cli import main
 from tytle_verifier.request import decode_either
 
 NUMBER = {"countryCode": "PT", "vatNumber": "507172230"}
+BODY = lookup_body(NUMBER["vatNumber"])
 COMMIT = "c" * 40
 URL = "https://ec.europa.eu/"
 JSON = {"Content-Type": "application/json"}
@@ -103,20 +105,21 @@ def ask(kind: str, mode: str, challenge: bytes | None = None) -> Asked:
     challenge = challenge or secrets.token_bytes(32)
     said: dict[str, Any] = {"challenge": base64.b64encode(challenge).decode(), "mode": mode}
     if kind == "query":
-        said |= {"service": "vies", "operation": "vies.check_vat", "params": NUMBER}
+        said |= {"service": "vies", "operation": "vies.check_vat_rest", "params": NUMBER}
     elif kind == "get":
         said |= {"url": BY_ADDRESS, "method": "GET"}
     else:
-        said |= {"url": LOOKUP, "method": "POST", "headers": JSON, "body": json.dumps(NUMBER)}
+        said |= {"url": LOOKUP, "method": "POST", "headers": HEADERS, "body": BODY}
     return Asked(kind=kind, mode=mode, challenge=challenge, data=json.dumps(said).encode())
 
 
 @dataclass(kw_only=True)
 class Got:
-    """What a client accepted. `response` is the adapter's."""
+    """What a client accepted. `response` is the adapter's; `reply` the JSON, which programs read once it verified."""
 
     asked: Asked
     verified: VerifiedReply
+    reply: bytes | None = None
     response: requests.Response | None = None
 
 
@@ -160,7 +163,7 @@ class Clients:
             request=decode_either(asked.data),
         )
         _ = verified.result if asked.kind == "query" else verified.response
-        return Got(asked=asked, verified=verified)
+        return Got(asked=asked, verified=verified, reply=reply)
 
     def command(self, asked: Asked) -> Got:
         """`tytle-verify verify`, with our root in AWS's place, and what the same evidence is to the library."""
@@ -202,7 +205,7 @@ class Clients:
             if asked.kind == "get":
                 response = session.get(BY_ADDRESS, timeout=SECONDS)
             else:
-                response = session.post(LOOKUP, data=json.dumps(NUMBER), headers=JSON, timeout=SECONDS)
+                response = session.post(LOOKUP, data=BODY, headers=HEADERS, timeout=SECONDS)
             cookies = [cookie.name for cookie in session.cookies]
         if cookies or response.history:
             raise AssertionError(f"cookies {cookies} or redirects of the parent's")
@@ -239,6 +242,7 @@ class Clients:
             bodies.append(response.body)
             if (request.method, request.path, request.body) != self.truth[asked.kind]:
                 found.append(f"the upstream was asked something else: {request.method} {request.path}")
+        found += _wrong_shown(got)
         return found + (_wrong_query(got, bodies) if asked.kind == "query" else _wrong_fetch(got, bodies[-1]))
 
     boots: frozenset[bytes] = frozenset()
@@ -248,6 +252,23 @@ def _mode(verified: VerifiedReply) -> str:
     """Return the mode that the evidence itself shows: its document's fields differ."""
     document = verified.document
     return "session" if document.public_key is not None else "batch" if document.nonce is None else "document"
+
+
+def _wrong_shown(got: Got) -> list[str]:
+    """Compare the reply's own words, which are signed nowhere, with what is attested."""
+    if got.reply is None:
+        return []
+    shown, statement = json.loads(got.reply), got.verified.statement
+    outcome = statement.answer.outcome
+    if shown.get("bodyEncoding") == "base64":
+        shown["rawBody"] = base64.b64decode(shown["rawBody"]).decode()
+    told: dict[str, Any] = {"success": True, "rawBody": got.verified.body.decode()}
+    if got.asked.kind == "query":
+        told |= {"result": dict(got.verified.result.values), "headers": {}, "bn254": told["rawBody"], "status": 200}
+    elif isinstance(outcome, Response):
+        headers = {name.lower(): value.decode("latin-1") for name, value in outcome.headers}
+        told |= {"status": outcome.status, "headers": headers, "result": None, "bn254": None, "code": None}
+    return [f"the reply shows another {name}" for name, value in told.items() if shown.get(name) != value]
 
 
 def _wrong_fetch(got: Got, body: bytes) -> list[str]:

@@ -25,7 +25,8 @@ import cbor2
 from tests.malicious_world import World
 
 LOOKUP = "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number"
-OTHER_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}  # as the handler of a query writes them
+OTHER_HEADERS = {**HEADERS, "Content-Type": "application/json; charset=utf-8"}
 BY_ADDRESS = "https://ec.europa.eu/taxation_customs/vies/rest-api/ms/PT/vat/507172230"
 DONORS = (
     *("another request", "another mode", "another challenge", "no challenge", "second boot", "other code", "debug"),
@@ -122,17 +123,21 @@ def _about(asked: Mapping[str, Any], number: str) -> dict[str, Any]:
         return {"params": {**asked["params"], "vatNumber": number}}
     if asked.get("method") == "GET":
         return {"url": BY_ADDRESS.replace("507172230", number)}
-    return {"body": json.dumps({"countryCode": "PT", "vatNumber": number})}
+    return {"body": lookup_body(number)}
 
 
 def _lookup() -> dict[str, Any]:
-    body = json.dumps({"countryCode": "PT", "vatNumber": "507172230"})
-    return {"url": LOOKUP, "method": "POST", "headers": {"Content-Type": "application/json"}, "body": body}
+    return {"url": LOOKUP, "method": "POST", "headers": HEADERS, "body": lookup_body("507172230")}
+
+
+def lookup_body(number: str) -> str:
+    """Return what is posted for a number, byte for byte as the handler of a query does."""
+    return json.dumps({"countryCode": "PT", "vatNumber": number}, separators=(",", ":"))
 
 
 def _query() -> dict[str, Any]:
     params = {"countryCode": "PT", "vatNumber": "507172230"}
-    return {"service": "vies", "operation": "vies.check_vat", "params": params}
+    return {"service": "vies", "operation": "vies.check_vat_rest", "params": params}
 
 
 @dataclass

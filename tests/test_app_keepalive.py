@@ -24,6 +24,8 @@ JSON = {"Content-Type": "application/json"}
 IDLE_CONNECTIONS = 1000
 RELOADS = 3
 CLIENTS = 12
+UNCLOSED, KEPT = 10, 40
+FAREWELL_SECONDS = gunicorn_worker.FAREWELL_SECONDS
 LINGER_SECONDS = gunicorn_worker.LINGER_MICROSECONDS / 1_000_000
 
 
@@ -104,9 +106,7 @@ def test_a_reload_loses_no_request_of_busy_connections(gunicorn: Gunicorn) -> No
         served.append(count)
         connection.close()
 
-    first = gunicorn.connect()
-    ask(first)
-    first.close()
+    serves(gunicorn)
     clients = [threading.Thread(target=hammer) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -118,6 +118,48 @@ def test_a_reload_loses_no_request_of_busy_connections(gunicorn: Gunicorn) -> No
         client.join()
     assert lost == []
     assert min(served) > 0
+
+
+def test_callers_that_do_not_close_hold_up_nobody_else(gunicorn: Gunicorn) -> None:
+    """gunicorn as shipped has its accepting thread wait two seconds for each of them."""
+    serves(gunicorn)
+    ended = [socket.create_connection(("127.0.0.1", gunicorn.port), timeout=20) for _ in range(UNCLOSED)]
+    request = raw_request("ends").replace(b"Host: x", b"Host: x\r\nConnection: close")
+    for sock in ended:
+        sock.sendall(request)
+    for sock in ended:
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+    began = time.monotonic()
+    connection = gunicorn.connect()
+    ask(connection)
+    assert time.monotonic() - began < FAREWELL_SECONDS
+    for each in (connection, *ended):
+        each.close()
+
+
+def test_a_reload_answers_what_comes_on_kept_connections_whoever_does_not_close(gunicorn: Gunicorn) -> None:
+    serves(gunicorn)
+    kept = [socket.create_connection(("127.0.0.1", gunicorn.port), timeout=20) for _ in range(KEPT)]
+    for number, sock in enumerate(kept):
+        sock.sendall(raw_request(f"first{number}"))
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+    gunicorn.process.send_signal(signal.SIGHUP)
+    booted(gunicorn, 2)
+    heads = []
+    for number, sock in enumerate(kept):  # none of them is closed here before all are answered
+        sock.sendall(raw_request(f"second{number}"))
+        heads.append(sock.recv(65536).partition(b"\r\n\r\n")[0])
+    assert [head[:12] for head in heads] == [b"HTTP/1.1 200"] * KEPT
+    assert all(b"\r\nConnection: close" in head for head in heads)
+    for sock in kept:
+        sock.close()
+
+
+def serves(gunicorn: Gunicorn) -> None:
+    """Wait until the first process answers."""
+    connection = gunicorn.connect()
+    ask(connection)
+    connection.close()
 
 
 def booted(gunicorn: Gunicorn, workers: int) -> None:

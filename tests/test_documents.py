@@ -2,14 +2,17 @@
 tests that SECURITY.md calls as its witnesses."""
 
 import ast
+import base64
 import contextlib
 import io
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from devstack.stack import Stack
+from tytle_verifier import log
 
 ROOT = Path(__file__).parent.parent
 # Rows of ARCHITECTURE.md's deviations in queries that no vector of the predecessor shows, and the test that shows each.
@@ -118,15 +121,31 @@ def links(*documents: str) -> list[tuple[str, str]]:
     return [(document, link) for document in documents for link in found[document]]
 
 
-@pytest.mark.parametrize(
-    ("document", "link"), links("README.md", "SECURITY.md", "ARCHITECTURE.md", "DERIVATIONS.md", "VERIFICATION.md")
+DOCUMENTS = (
+    *("README.md", "OPERATIONS.md", "SECURITY.md", "ARCHITECTURE.md", "DERIVATIONS.md", "VERIFICATION.md"),
+    *("CONTRIBUTING.md", "bench/README.md"),
 )
+
+
+@pytest.mark.parametrize(("document", "link"), links(*DOCUMENTS))
 def test_every_link_leads_to_a_file_and_a_heading(document: str, link: str) -> None:
     file, _, heading = link.partition("#")
-    target = ROOT / (file or document)
+    target = (ROOT / document).parent / file if file else ROOT / document
     assert target.exists()
     if heading:
         assert heading in headings(target)
+
+
+def test_the_worked_example_of_the_log_is_computed() -> None:
+    section = (ROOT / "VERIFICATION.md").read_text(encoding="utf-8").partition("\n## The archive's log\n")[2]
+    (example,) = re.findall(r"^```text\n(attestationId.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    said = dict(line.split("=", 1) for line in re.sub(r"\s*\n +| +", "", example).splitlines())
+    entry = log.ENTRY_PROFILE + said["attestationId"].encode() + sha256(said["reply"].encode()).digest()
+    size, root = said["head"].removeprefix("size").split(",root")
+    head = log.Head(size=int(size), root=bytes.fromhex(root))
+    assert said["entry"] == entry.hex()
+    assert said["leaf"] == sha256(b"\0" + entry).hexdigest()
+    assert said["challenge"] == base64.b64encode(log.challenge_for(head)).decode()
 
 
 def headings(path: Path) -> set[str]:

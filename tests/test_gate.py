@@ -108,6 +108,8 @@ def test_the_body_of_an_unknown_caller_is_not_even_read(tmp_path: Path) -> None:
     [
         ("GET", "/health", 200, 200, 200),
         ("GET", "/routes", 401, 200, 200),
+        ("GET", "/status", 401, 200, 200),
+        ("GET", "/", 200, 200, 200),
         ("GET", "/enclaves/vies/identity", 401, 200, 403),
         ("POST", "/attest/fetch", 401, 200, 403),
         ("POST", "/attest/query", 401, 400, 403),
@@ -120,7 +122,7 @@ def test_the_body_of_an_unknown_caller_is_not_even_read(tmp_path: Path) -> None:
         ("GET", "/log/head", 401, 200, 200),
         ("GET", "/none", 401, 404, 403),
         ("GET", "/health/../routes", 401, 404, 403),
-        ("GET", "//health", 401, 404, 403),
+        ("GET", "//health", 200, 200, 200),  # werkzeug reads it as /health, and so does the gate
         ("PUT", "/attest/fetch", 401, 405, 403),
         ("PUT", "/health", 401, 405, 403),
     ],
@@ -134,15 +136,19 @@ def test_each_path_asks_for_what_it_needs(
         parent(enclave.address, admission=admission) as client,
     ):
         for other in (
-            "/metrics",
             "/static/<path:name>",
-            "/openapi.json",
             "/log/head",
             "/attestations/<attestation_id>",
         ):
             client.application.add_url_rule(other, other, lambda **_: "")
         statuses = [
-            client.open(path, method=method, json=LEAST if method == "POST" else None, headers=headers).status_code
+            client.open(
+                path,
+                method=method,
+                json=LEAST if method == "POST" else None,
+                headers=headers,
+                environ_overrides={"PATH_INFO": path},  # the client would take //health for a host
+            ).status_code
             for headers in ({}, bearer("f"), bearer("m"))
         ]
     assert statuses == [nobody, fetch, metrics]

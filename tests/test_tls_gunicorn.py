@@ -160,6 +160,10 @@ def test_an_old_version_of_tls_is_refused(served: Served, version: ssl.TLSVersio
 
 def test_a_reload_serves_a_new_certificate(served: Served) -> None:
     renewed = AUTHORITY.issue("localhost")
+    (served.folder / "server.pem").write_bytes(renewed.chain_pem[:40])  # half copied
+    served.gunicorn.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: '"event": "reload refused"' in served.log(), seconds=20)
+    assert served.ask(KNOWN)[0].status == 200  # as before
     (served.folder / "server.pem").write_bytes(renewed.chain_pem)
     (served.folder / "server.key").write_bytes(renewed.key_pem)
     served.gunicorn.process.send_signal(signal.SIGHUP)

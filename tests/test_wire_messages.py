@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -307,6 +308,32 @@ def test_a_body_of_valid_utf8_travels_as_text_and_any_other_as_base64() -> None:
 @given(CALLS)
 def test_a_call_that_was_written_is_read_back_as_it_was(call: Call) -> None:
     assert messages.decode_question(messages.encode_call(call)).message == call
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    CALLS, st.booleans(), st.sampled_from(["", " ", "\r\n\t"]), st.sampled_from([{}, {"id": None}, {"timeoutMs": 9}])
+)
+def test_a_forwarded_call_says_the_same_under_its_new_id_and_time(
+    call: Call, escaped: bool, space: str, more: dict[str, Any]
+) -> None:
+    fields = json.loads(messages.encode_call(replace(call, id=None, timeout_ms=None)))
+    said = json.dumps({**fields, **more}, ensure_ascii=escaped).encode() + space.encode()
+    forwarded = messages.forward(said, messages.decode_call(said), request_id='a"b', timeout_ms=7)
+    assert messages.decode_question(forwarded).message == replace(call, id='a"b', timeout_ms=7)
+
+
+def test_what_was_said_is_forwarded_byte_for_byte() -> None:
+    said = b'{ "method":"GET","url":"u", "headers" : {"a":"\\t"},"body":"\\"id+"} \n'
+    forwarded = messages.forward(said, messages.decode_call(said), request_id="x", timeout_ms=7)
+    assert forwarded == said[:-3] + b',"id":"x","timeoutMs":7}'
+
+
+@pytest.mark.parametrize("name", [b"id", b"\\u0069d", b"i\\u0064", b"timeoutMs", b"timeout\\u004ds"])
+def test_a_member_that_was_said_already_is_not_said_twice(name: bytes) -> None:
+    said = b'{"method":"GET","url":"u","headers":{"a":"b"},"%b":null}' % name
+    forwarded = messages.forward(said, messages.decode_call(said), request_id="x", timeout_ms=7)
+    assert messages.decode_call(forwarded) == replace(messages.decode_call(said), id="x", timeout_ms=7)
 
 
 @settings(deadline=None)

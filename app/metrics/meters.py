@@ -5,7 +5,7 @@ this process's memory or in a file shared with gunicorn's others, the library de
 """
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -18,6 +18,7 @@ from app.metrics.numbers import Numbers
 
 NO_SERVICE = "none"  # the request did not get as far as an enclave
 OTHER_ROUTE = "other"  # there is no such route
+REQUESTS = "tytle_requests_total"
 QUESTIONS = ("fetch", "query", "sealed")  # the routes that ask an enclave
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 QUEUE, TOTAL = "queue", "total"
@@ -50,7 +51,7 @@ class Meters:
         self._registry = registry = CollectorRegistry()
         self.numbers = Numbers(registry, log)
         self._requests = Counter(
-            "tytle_requests_total",
+            REQUESTS,
             "Requests answered, by how they ended.",
             ("service", "route", "outcome"),
             registry=registry,
@@ -101,15 +102,27 @@ class Meters:
             if observe is not None:
                 observe(spent / 1_000_000)
 
+    def questions(self) -> Iterator[tuple[tuple[str, str, str], int]]:
+        """Yield (service, route, outcome) and how many questions ended so, where any did, in all processes."""
+        for metric in self._collected().collect():
+            for sample in metric.samples:
+                said = sample.labels
+                if sample.name == REQUESTS and sample.value and said["route"] in QUESTIONS:
+                    yield (said["service"], said["route"], said["outcome"]), round(sample.value)
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return every metric as text, in the format that an Accept header asks for, and its media type."""
         self.numbers.look()
-        registry = self._registry
-        if self._folder:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=self._folder)  # type: ignore[no-untyped-call]
         encode, media_type = choose_encoder(accept)
-        return encode(registry), media_type
+        return encode(self._collected()), media_type
+
+    def _collected(self) -> CollectorRegistry:
+        """Return what holds the numbers of all processes."""
+        if not self._folder:
+            return self._registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=self._folder)  # type: ignore[no-untyped-call]
+        return registry
 
     def _make(self, service: str, route: str, outcome: str) -> _Series:
         series = _Series(
