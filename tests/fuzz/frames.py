@@ -20,6 +20,7 @@ from wire.frames import Decoder, encode
 
 MOST = 16 * 1024 * 1024
 LENGTHS = (0, 1, 2, 255, 256, 65_536, MOST - 1, MOST, MOST + 1, 2**31, 2**32 - 1)
+MAX_WAITING_PIECES = 100  # the kernel's buffer holds a few hundred, however small they are
 SLACK_BYTES = 4096  # an empty decoder, and what bytearray keeps in hand
 
 Read = tuple[list[bytes], type[FrameError] | None]
@@ -35,7 +36,8 @@ def one_input(data: bytes) -> None:
     assert _read([stream]) == expected
     assert _read(pieces) == expected
     assert _read([bytes([each]) for each in stream]) == expected
-    assert _received(pieces) == expected
+    if len(pieces) <= MAX_WAITING_PIECES:
+        assert _received(pieces) == expected
     _a_length_is_judged_with_its_fourth_byte(stream, expected)
     assert stream.startswith(b"".join(map(encode, expected[0])))
 
