@@ -10,8 +10,9 @@ SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
 MINUTES ?= 2
+TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly bench dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
@@ -64,7 +65,10 @@ wheel: $(VENV)/ready
 	.ci/reproducible-wheel
 
 fuzz:
-	.ci/fuzz $(SECONDS)
+	.ci/fuzz $(SECONDS) $(TARGET)
+
+fuzz-nightly:
+	.ci/fuzz 600 $(TARGET)
 
 # Mixed load while enclaves, gunicorn, relays and upstreams are killed, hung and replaced; each answer is verified.
 endurance: $(VENV)/ready
@@ -153,7 +157,7 @@ help:
 	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
-	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target"
+	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=urls alone;  make fuzz-nightly   600"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"

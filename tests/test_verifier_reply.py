@@ -389,6 +389,8 @@ URLS = [
     "https://a.example/é",
     "https://a.example/ ",
     "https://a.example/#",
+    "https://a.example/?",
+    f"https://{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 62}/",
     "https://a.example/\\",
     "https://a.example/../x",
     "https://a.example/%2e%2E/x",

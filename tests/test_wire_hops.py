@@ -59,6 +59,13 @@ def test_a_report_is_read_back(success: bool, status: int, boot: bytes, timings:
     assert hops.read_report(hops.encode_report(report)) == report
 
 
+@pytest.mark.parametrize("status", ["1e999", "Infinity", "NaN", "2e2", '"200"', "true", "-1", "1" + "0" * 13])
+def test_a_status_that_is_no_plain_number_is_an_error_of_the_frame(status: str) -> None:
+    report = hops.encode_report(Report(success=True, status=200, boot="ab" * 16))
+    with pytest.raises(ReportMalformed):
+        hops.read_report(report.replace(b'"status":200', b'"status":' + status.encode()))
+
+
 @given(st.binary().filter(lambda data: not data.startswith(b'{"type":"report",')))
 def test_what_does_not_begin_as_a_report_is_the_reply(data: bytes) -> None:
     assert hops.read_report(data) is None

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from tytle_verifier.errors import StatementError
 
 MAX_URL_CHARACTERS = 8192  # ours, as in the enclave
+MAX_HOST_CHARACTERS = 253  # RFC 1035 2.3.4: 255 octets on the wire
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _URL = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[0-9]+))?"
-    r"(?P<path>/(?:[!$&-;=@-Z_a-z~]|%[0-9A-Fa-f]{2})*)(?:\?(?:[!$&-;=?@-Z_a-z~]|%[0-9A-Fa-f]{2})*)?"
+    r"(?P<path>/(?:[!$&-;=@-Z_a-z~]|%[0-9A-Fa-f]{2})*)(?:\?(?:[!$&-;=?@-Z_a-z~]|%[0-9A-Fa-f]{2})+)?"
 )
 _DEFAULT_PORTS = {"https": (None, "443"), "http": (None, "80")}
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?:/|;|%3b|$)", re.IGNORECASE)  # servers that know parameters drop ";..."
@@ -40,6 +41,6 @@ def parse(text: str) -> Url:
     match = _URL.fullmatch(text) if len(text) <= MAX_URL_CHARACTERS else None
     if match is None or match["port"] not in _DEFAULT_PORTS[match["scheme"]] or _ADDRESS.fullmatch(match["host"]):
         raise StatementError("URL outside the grammar", got=text)
-    if _DOT_SEGMENT.search(match["path"]) or _MISREAD.search(match["path"]):
+    if len(match["host"]) > MAX_HOST_CHARACTERS or _DOT_SEGMENT.search(match["path"]) or _MISREAD.search(match["path"]):
         raise StatementError("URL outside the grammar", got=text)
     return Url(scheme=match["scheme"], host=match["host"], endpoint=match["host"] + match["path"])

@@ -107,7 +107,7 @@ def read_report(payload: bytes) -> Report | None:
         said = _decode(payload.decode())
         return Report(
             success=said["success"] is True,
-            status=int(said["status"]),
+            status=_number(said["status"]),
             boot=_boot(said["boot"]),
             timings_us={str(name): _number(value) for name, value in said["timingsUs"].items()},
             nsm_queue=_number(said["nsmQueue"]),
