@@ -140,10 +140,10 @@ def test_what_is_said_of_each_thing_is_its_own() -> None:
         questions.demand("valid", 1, True)
 
 
-def life(grows: float, *, seconds: float = JUDGED_SECONDS, descriptors: int = 20) -> Life:
-    """A process whose memory grows by so many KiB in ten minutes once it is warm."""
+def life(grows: float, *, seconds: float = JUDGED_SECONDS, descriptors: int = 20, warm: float = 100.0) -> Life:
+    """A process whose memory grows by so many KiB in ten minutes, and by others while it gets warm."""
     times = [seconds * step / 60 for step in range(61)]
-    samples = [Sample(at, round(40_000 + min(at, 100) * 50 + grows * at / 600), 0, 20, 5) for at in times]
+    samples = [Sample(at, round(40_000 + min(at, warm) * 50 + grows * at / 600), 0, 20, 5) for at in times]
     samples[-1] = replace(samples[-1], descriptors=descriptors)
     return Life("gunicorn worker", 1, samples)
 
@@ -151,6 +151,7 @@ def life(grows: float, *, seconds: float = JUDGED_SECONDS, descriptors: int = 20
 def test_memory_that_goes_on_growing_is_seen_and_warming_up_is_not() -> None:
     assert life(0).problems() == []
     assert life(900).problems() == []
+    assert life(0, warm=JUDGED_SECONDS / 2).problems() == []
     assert life(1200).problems() == ["grows by 1200 KiB in ten minutes"]
     assert life(1200, seconds=JUDGED_SECONDS / 2).problems() == []
     assert life(0, descriptors=60).problems() == ["60 descriptors at the end, 20 in between"]

@@ -14,6 +14,7 @@ from tytle_verifier import LogError, log
 from tytle_verifier.log import Head
 
 KIND = "archive read"
+MISSING = "error 404"
 WAIT_SECONDS = 5.0  # far above the 0.1 s for which replies are gathered
 GATHERED_SECONDS = 1.0  # a process that is killed later than this after an answer has stored it
 MAX_WAITING = 50
@@ -36,13 +37,16 @@ class Reader:
         """Look for one reply whose time has come."""
         if self._due and time.monotonic() - self._due[0][0] >= WAIT_SECONDS:
             came, reply = self._due.popleft()
+            began, ended = time.monotonic(), None
             try:
                 outcome, text = self._read(reply), ""
             except Ended as exc:
                 outcome, text = exc.outcome, exc.text
+                if outcome.startswith(MISSING):  # what counts is what happened when it was to be stored
+                    began, ended = came, came + GATHERED_SECONDS
             except LogError as exc:
                 outcome, text = "UNVERIFIED", f"{exc!r:.500}"
-            self._ledger.end(KIND, KIND, outcome, began=came, ended=came + GATHERED_SECONDS, text=text)
+            self._ledger.end(KIND, KIND, outcome, began=began, ended=ended, text=text)
 
     def _read(self, reply: bytes) -> str:
         """Return how looking for a reply ended. Raises: Ended, LogError."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from devstack.endurance.archive import KIND as ARCHIVE
+from devstack.endurance import archive
 from devstack.endurance.ledger import Ledger
 from devstack.endurance.system import Place, System, answers
 
@@ -139,7 +139,7 @@ class Events:
         pid = self._chance.choice(self._system.servers)
         with (
             self._ledger.excusing(None, "connection", after=0.5),
-            self._ledger.excusing(ARCHIVE, "error 404", after=0.0),
+            self._ledger.excusing(archive.KIND, archive.MISSING, after=0.0),
         ):
             os.kill(pid, signal.SIGKILL)
         self._wait_for("a new process", lambda: pid not in self._system.servers and self._is_ready())

@@ -42,9 +42,10 @@ class Excuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """One end that may not be. `at` is in seconds since the run began."""
+    """One end that may not be. `at` and `until` are in seconds since the run began."""
 
     at: float
+    until: float
     kind: str
     service: str
     outcome: str
@@ -80,12 +81,14 @@ class Ledger:
             ):
                 self.excused[outcome] += 1
                 return
-            self._break(Detail(at=began - self.began, kind=kind, service=service, outcome=outcome, text=text))
+            since, until = began - self.began, ended - self.began
+            self._break(Detail(at=since, until=until, kind=kind, service=service, outcome=outcome, text=text))
 
     def complain(self, rule: str, text: str) -> None:
         """Write down that a rule was broken that is not about one call."""
+        now = time.monotonic() - self.began
         with self._lock:
-            self._break(Detail(at=time.monotonic() - self.began, kind="rule", service="", outcome=rule, text=text))
+            self._break(Detail(at=now, until=now, kind="rule", service="", outcome=rule, text=text))
 
     def event(self, text: str) -> None:
         """Write down what was done to the system."""

@@ -1,7 +1,8 @@
 """What the processes hold while a run lasts: memory, file descriptors and threads, and whether they go on growing.
 
-A process is judged if it lived for most of the run's middle. Its memory is flat if a straight line through the last
-two thirds of its samples climbs by no more than MAX_GROWTH_KIB in ten minutes.
+A process is judged if it lived for JUDGED_SECONDS. Its memory goes on growing if straight lines through the last two
+thirds of its samples and through the last third both climb by more than MAX_GROWTH_KIB in ten minutes. A leak does; a
+process whose threads meet their first large answers one after another only climbs at first.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ MAX_GROWTH_KIB = 1024.0  # in TEN_MINUTES
 TEN_MINUTES = 600.0
 JUDGED_SECONDS = 480.0  # a shorter life says more about warming up than about leaks
 SLACK = 8  # descriptors or threads that may be there at the end above what was usual under load
-WARM = 1 / 3  # of a life, left out
+WARM, LAST = 1 / 3, 2 / 3  # of a life
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +46,31 @@ class Life:
         return self.samples[-1].at - self.samples[0].at
 
     @property
-    def late(self) -> list[Sample]:
-        """The last two thirds."""
-        first = self.samples[0].at + self.seconds * WARM
-        return [sample for sample in self.samples if sample.at >= first]
+    def growth(self) -> float:
+        """KiB of resident memory in ten minutes, in the last two thirds, by the method of least squares."""
+        return self._growth(WARM)
 
     @property
-    def growth(self) -> float:
-        """KiB of resident memory in ten minutes, by the method of least squares."""
-        return slope([(each.at, float(each.rss)) for each in self.late]) * TEN_MINUTES
+    def growth_at_last(self) -> float:
+        """The same in the last third."""
+        return self._growth(LAST)
+
+    def _growth(self, share: float) -> float:
+        return slope([(each.at, float(each.rss)) for each in self._after(share)]) * TEN_MINUTES
+
+    def _after(self, share: float) -> list[Sample]:
+        first = self.samples[0].at + self.seconds * share
+        return [sample for sample in self.samples if sample.at >= first]
 
     def problems(self) -> list[str]:
         """Say what does not return, or does not end to grow."""
         if self.seconds < JUDGED_SECONDS:
             return []
-        found = [] if self.growth <= MAX_GROWTH_KIB else [f"grows by {self.growth:.0f} KiB in ten minutes"]
+        growth = min(self.growth, self.growth_at_last)
+        found = [] if growth <= MAX_GROWTH_KIB else [f"grows by {growth:.0f} KiB in ten minutes"]
+        late = self._after(WARM)
         for what in ("descriptors", "threads"):
-            usual = sorted(getattr(each, what) for each in self.late)[len(self.late) // 2]
+            usual = sorted(getattr(each, what) for each in late)[len(late) // 2]
             last = getattr(self.samples[-1], what)
             if last > usual + SLACK:
                 found.append(f"{last} {what} at the end, {usual} in between")

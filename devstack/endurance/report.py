@@ -29,12 +29,14 @@ def lines(figures: Figures) -> Iterator[str]:
     yield ""
     yield from (f"{number:8d} x {name}" for name, number in sorted(figures.done.items()))
     yield ""
-    yield "process                    lived s   RSS MiB at first, last   PSS  KiB/10 min  descriptors threads"
+    yield "process                    lived s   RSS MiB at first, last   PSS  KiB/10 min, at last  descriptors threads"
     for life in sorted(figures.watch.lives.values(), key=lambda life: (-life.seconds, life.name)):
         if life.seconds >= figures.options.seconds / 4:
             yield _life(life)
     yield ""
-    yield from (f"{each.at:7.1f} s  {each.kind}  {each.outcome}  {each.text}" for each in ledger.details)
+    yield from (
+        f"{each.at:8.2f} to {each.until:8.2f} s  {each.kind}  {each.outcome}  {each.text}" for each in ledger.details
+    )
     problems = figures.problems()
     yield from (f"BROKEN: {problem}" for problem in problems)
     yield "Every rule was kept." if not problems else f"{len(problems)} rules were broken."
@@ -60,6 +62,7 @@ def as_json(figures: Figures) -> str:
                 "name": life.name,
                 "seconds": life.seconds,
                 "growthKibInTenMinutes": life.growth,
+                "growthAtLast": life.growth_at_last,
                 "judged": life.seconds >= JUDGED_SECONDS,
                 "samples": [asdict(each) for each in life.samples],
             }
@@ -72,6 +75,7 @@ def as_json(figures: Figures) -> str:
 def _life(life: Life) -> str:
     first, last = life.samples[0], life.samples[-1]
     judged = " " if life.seconds >= JUDGED_SECONDS else "~"
-    memory = f"{first.rss / 1024:7.1f} .. {last.rss / 1024:6.1f}  {last.pss / 1024:6.1f}  {judged}{life.growth:8.0f}"
+    memory = f"{first.rss / 1024:7.1f} .. {last.rss / 1024:6.1f}  {last.pss / 1024:6.1f}"
+    growth = f"{judged}{life.growth:8.0f} {life.growth_at_last:7.0f}"
     counts = f"{first.descriptors:4d}..{last.descriptors:<4d}  {first.threads}..{last.threads}"
-    return f"{life.name:26s} {life.seconds:7.0f}  {memory}    {counts}"
+    return f"{life.name:26s} {life.seconds:7.0f}  {memory}  {growth}    {counts}"
