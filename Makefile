@@ -9,11 +9,12 @@ LIVE ?=
 SERVICE ?= vies
 RELEASE ?=
 SECONDS ?= 60
+MINUTES ?= 2
 TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly nightly bench dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
-.PHONY: base image release-image verify-image parent-image booted e2e soak
+.PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
 run: $(VENV)/ready
 	$(BIN)/python -m devstack run $(if $(LIVE),--live)
@@ -66,8 +67,15 @@ wheel: $(VENV)/ready
 fuzz:
 	.ci/fuzz $(SECONDS) $(TARGET)
 
+nightly: malice fuzz-nightly
+	$(MAKE) endurance MINUTES=30
+
 fuzz-nightly:
 	.ci/fuzz 600 $(TARGET)
+
+# Mixed load while enclaves, gunicorn, relays and upstreams are killed, hung and replaced; each answer is verified.
+endurance: $(VENV)/ready
+	$(BIN)/python -m devstack.endurance --minutes $(MINUTES)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
@@ -153,9 +161,11 @@ help:
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=urls alone;  make fuzz-nightly   600"
+	@echo "make nightly   all that is long: malice, ten minutes of each fuzz target, half an hour of endurance"
 	@echo "make deploy-check   units, CloudFormation and Kubernetes as rendered, each before its checker;  make deploy-tools"
 	@echo "make dev    set up .venv only;  make clean   remove what was made"
 	@echo "make image | verify-image SERVICE=vies   an enclave image; twice, compared byte for byte (needs root)"
 	@echo "make e2e    the images booted in an emulated Nitro host, one machine and two"
 	@echo "make soak   2,000 requests through both machines, and what they leave behind in the worker (3 to 4 minutes)"
+	@echo "make endurance MINUTES=30   mixed load while parts are killed, hung and replaced, each answer verified (2 minutes)"
 	@echo "LIVE=1      with run or serve: ask the real upstreams"

@@ -121,7 +121,7 @@ class Watch:
         if passage.route in QUESTIONS:
             self._recent.note(service=service, route=passage.route, outcome=outcome, seconds=seconds)
         timings_us = passage.timings_us()
-        if timings_us:
+        if timings_us and service != NO_SERVICE:  # a question for an identity may have waited, too
             self._meters.phases(service, timings_us)
         passage.trace.end(outcome, status, timings_us, boot="" if report is None else report.boot)
         return response

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import memory, ours, upstream, vies_call
+from bench import ours, upstream, vies_call
 from bench.caller import HEAD_END, RECEIVE_BYTES
-from bench.memory import KIB_PER_MIB
 from bench.processes import BenchError, Child, Processes
 from bench.report import Figure, Report
 from bench.rounds import Settings, Spread, Subject, sample
+from devstack.memory import KIB_PER_MIB, Memory
 from wire import frames, messages, sockets
 from wire.addresses import UnixAddress
 
@@ -74,8 +74,8 @@ def _load(processes: Processes, port: int, settings: Settings, *options: object,
 
 
 def _look(worker: Child, parent: Child, when: str) -> Found:
-    (only,) = memory.of(worker)
-    master, *servers = memory.of(parent)
+    (only,) = _memory(worker)
+    master, *servers = _memory(parent)
     everything = [master, *servers]
     return {
         (f"the worker, {when}", "MiB"): only.resident / KIB_PER_MIB,
@@ -90,12 +90,12 @@ def _look(worker: Child, parent: Child, when: str) -> Found:
 
 
 def _each(child: Child, connect: Callable[[], socket.socket]) -> float:
-    before = memory.resident_kib(child)
+    before = _resident_kib(child)
     with ExitStack() as stack:
         for _ in range(IDLE):
             stack.enter_context(connect())
         time.sleep(SETTLE_SECONDS)
-        return (memory.resident_kib(child) - before) / IDLE
+        return (_resident_kib(child) - before) / IDLE
 
 
 def _to_worker(path: Path) -> socket.socket:
@@ -122,3 +122,12 @@ def _to_parent(port: int) -> socket.socket:
 def _figures(found: list[Found]) -> Iterable[Figure]:
     for name, unit in found[0]:
         yield Figure(name, unit, ".1f", Spread.of(one[name, unit] for one in found))
+
+
+def _memory(child: Child) -> list[Memory]:
+    """Return the memory of a child's processes, first that of the one that was started."""
+    return [Memory.of(pid) for pid in child.members()]
+
+
+def _resident_kib(child: Child) -> int:
+    return sum(each.resident for each in _memory(child))

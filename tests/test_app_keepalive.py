@@ -3,16 +3,20 @@
 import http.client
 import json
 import resource
+import selectors
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
+from functools import partial
 from pathlib import Path
 
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.http import get_parser  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from app import gunicorn_conf, gunicorn_worker
 from app.gunicorn_answer import MAX_JOINED_BYTES, Answer
@@ -152,6 +156,32 @@ def test_a_reload_answers_what_comes_on_kept_connections_whoever_does_not_close(
     assert [head[:12] for head in heads] == [b"HTTP/1.1 200"] * KEPT
     assert all(b"\r\nConnection: close" in head for head in heads)
     for sock in kept:
+        sock.close()
+
+
+def test_a_kept_connection_whose_time_is_over_is_not_closed_with_a_request_in_it() -> None:
+    worker = gunicorn_worker.Worker(1, 1, [], None, 10, Config(), None)
+    worker._taken, worker.poller = 0, selectors.DefaultSelector()
+    worker.tpool = futures.ThreadPoolExecutor(max_workers=1)
+    answered = list[TConn]()
+    worker.handle = answered.append
+    worker.method_queue.defer = lambda *_: None
+    pairs = [socket.socketpair() for _ in range(3)]
+    conns = [TConn(worker.cfg, ours, None, None) for ours, _ in pairs]
+    for conn in conns:
+        conn.timeout = time.monotonic()
+        worker.keepalived_conns.append(conn)
+        worker.poller.register(conn.sock, selectors.EVENT_READ, partial(worker.on_client_socket_readable, conn))
+    worker.nr_conns = len(conns)
+    pairs[1][1].sendall(GET)
+    worker.murder_keepalived()
+    worker.tpool.shutdown()
+    assert answered == [conns[1]]
+    assert [ours.fileno() == -1 for ours, _ in pairs] == [True, False, True]
+    assert (worker.nr_conns, list(worker.keepalived_conns)) == (1, [])
+    worker.poller.close()
+    worker.tmp.close()
+    for sock in (sock for pair in pairs for sock in pair):
         sock.close()
 
 

@@ -92,6 +92,22 @@ def test_the_wait_for_a_place_in_the_parent_is_queue(tmp_path: Path) -> None:
         assert seen.value("tytle_service_places", service="vies", state="taken") == 0
 
 
+def test_a_question_for_an_identity_may_wait_for_a_place_too(tmp_path: Path) -> None:
+    held = threading.Event()
+
+    def answer(_: bytes) -> tuple[bytes, ...]:
+        held.wait(0.2)
+        return (b'{"success": true}',)
+
+    with (
+        FakeEnclave(tmp_path / "enclave", reporting(answer)) as enclave,
+        parent(enclave.address, connections=1) as client,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        path = "/enclaves/vies/identity"
+        assert list(threads.map(lambda _: client.get(path).status_code, range(2))) == [200, 200]
+
+
 def test_a_phase_that_an_enclave_makes_up_is_passed_over(tmp_path: Path) -> None:
     report = Report(success=True, status=200, boot="ab" * 16, timings_us={"attest": 5, "planted-path": 7})
     with FakeEnclave(tmp_path / "enclave", reports(report)) as enclave, parent(enclave.address) as client:

@@ -376,3 +376,14 @@ def test_a_connection_that_was_reset_is_not_quiet(tcp_pair: tuple[socket.socket,
 def test_a_socket_that_was_closed_here_is_not_quiet(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[0].close()
     assert not sockets.is_quiet(pair[0])
+
+
+def test_a_vsock_socket_has_the_kernel_s_timeout_too() -> None:
+    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as sock:
+        with pytest.raises(PeerLost, match="receive failed"):  # it is not connected
+            sockets.receive(sock, deadline=time.monotonic() + 90.5)
+        view = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, sock.fileno())
+        seconds, microseconds = struct.unpack("ll", view.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+        view.detach()
+        assert 89.0 < seconds + microseconds / 1e6 <= 90.5
+        assert sock.fileno() >= 0

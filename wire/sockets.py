@@ -167,7 +167,15 @@ def _limit_receive(sock: socket.socket, deadline: float) -> None:
         sock.settimeout(None)
     seconds = int(left)
     value = _TIMEVAL.pack(seconds, int((left - seconds) * 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    if sock.family != socket.AF_VSOCK:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        return
+    # Python (3.11) takes nothing but integers for options of AF_VSOCK, of any level; the kernel asks for a timeval.
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, sock.fileno())
+    try:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    finally:
+        other.detach()
 
 
 def _until_writable(sock: socket.socket, deadline: float) -> None:

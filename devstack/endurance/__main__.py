@@ -4,6 +4,7 @@ FOLDER gets `figures.json` and what each process wrote.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     output = given.output or Path(tempfile.mkdtemp(prefix="tytle-endurance-"))
     output.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or its processes would be left behind
     figures = run(Options(seconds=given.minutes * 60, clients=given.clients, seed=given.seed, output=output))
     (output / "figures.json").write_text(report.as_json(figures), encoding="utf-8")
     print("\n".join(report.lines(figures)))

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.memory import Memory
 from devstack.endurance.ledger import Ledger
+from devstack.memory import Memory
 
 MAX_GROWTH_KIB = 1024.0  # in TEN_MINUTES
 TEN_MINUTES = 600.0

@@ -77,7 +77,7 @@ def run(options: Options) -> Figures:
             over.set()
             for thread in (*clients, watch):
                 thread.join()
-        time.sleep(REST_SECONDS)
+        time.sleep(min(REST_SECONDS, options.seconds / 10))
         _look(system, figures)
         return figures
 

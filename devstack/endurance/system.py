@@ -102,13 +102,19 @@ class System:
 
     def start(self, place: Place) -> None:
         """Start an enclave, with new keys and a new boot id, and wait until it listens."""
+        self._begin(place)
+        self._wait(place)
+
+    def _begin(self, place: Place) -> None:
         name, number = place
         command = [sys.executable, "-m", "devstack.worker", str(SERVICES / f"{name}.toml"), str(self.folder)]
         command += ["--number", str(number), "--key-seconds", str(KEY_SECONDS)]
-        path = socket_path(self.folder, name, number)
-        path.unlink(missing_ok=True)
+        socket_path(self.folder, name, number).unlink(missing_ok=True)
         self._enclaves[place] = self._spawn(f"{name}-{number}", command)
-        _wait_for(f"{name}/{number}", lambda: _accepts(path))
+
+    def _wait(self, place: Place) -> None:
+        name, number = place
+        _wait_for(f"{name}/{number}", lambda: _accepts(socket_path(self.folder, name, number)))
 
     def signal(self, place: Place, number: signal.Signals) -> None:
         """Send a signal to an enclave."""
@@ -142,7 +148,11 @@ class System:
         self._ways = self._cleanup.enter_context(Ways(upstreams, authority=authority, folder=self.folder))
         self._cleanup.callback(self._end_enclaves)
         for place in FIRST:
-            self.start(place)
+            self._begin(place)
+            if not (self.folder / NSM_ROOT).exists():  # the first makes the root that all others share
+                self._wait(place)
+        for place in FIRST:
+            self._wait(place)
         self._start_gunicorn()
 
     def _end_enclaves(self) -> None:
