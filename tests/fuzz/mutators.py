@@ -3,6 +3,7 @@
 Half of the mutants are still made of the bytes: what is not well-formed has to be refused too.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from tests.fuzz.target import Fallback, Mutator
 SCALARS: tuple[Any, ...] = (None, True, False, 0, 1, -1, 23, 24, 255, 256, 2**31, 2**32, 2**53, 2**63, 2**64 - 1)
 TEXTS = ("", "a", "0", "id", "\u00e9", "\U0001f600", "x" * 24, "x" * 65, "utf-8", "https://a.test/")
 FRACTIONS = (0.0, -0.0, 0.5, 1e300, float("inf"), float("nan"))
+MAX_PARTS = 1000  # CBOR's shared values can be in each other, without end
 OCTETS = (b"", b"\x00", bytes(16), bytes(32), bytes(48), b"\xff" * 64)
 
 
@@ -61,7 +63,10 @@ class _Tree:
         self._met: list[Any] = []
 
     def changed(self, value: Any) -> Any:
-        self._met = list(_inside(value))
+        """Return `value` with one part changed. Raises ValueError: it is too large, or holds itself."""
+        self._met = list(itertools.islice(_inside(value), MAX_PARTS + 1))
+        if len(self._met) > MAX_PARTS:
+            raise ValueError("too large")
         return self._walk(value, self._chance.randrange(len(self._met)))
 
     def _walk(self, value: Any, steps: int) -> Any:
