@@ -58,7 +58,7 @@ class Config:
     def __post_init__(self) -> None:
         if not self.manifests:
             raise ValueError("no services: every request would be refused")
-        hosts = [upstream.host for service in self.manifests for upstream in service.upstreams]
+        hosts = [host for service in self.manifests for host in service.hosts]
         if len(set(hosts)) != len(hosts):
             raise ValueError("two services claim the same host")
         taken = [address for service in self.manifests for address in self.places(service)]

@@ -82,11 +82,6 @@ class Enclave:
         self.slot: Slot | None = None
 
     @property
-    def hosts(self) -> list[str]:
-        """The upstream hosts of the service, in the manifest's order."""
-        return [upstream.host for upstream in self.service.upstreams]
-
-    @property
     def badness(self) -> int:
         """How many calls have failed in a row, while it is held; what has come back is as good as any."""
         return self.failures if self.held_until else 0

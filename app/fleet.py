@@ -8,7 +8,6 @@ A call that was not delivered goes to another enclave; one that may have been, n
 that has the key. Where that is not known, each is asked in turn: one without the key has opened and done nothing.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from app.enclave import Enclave, Seen
 from app.pool import Carried
+from app.said import json_object
 from policy.manifest import Manifest
 from wire import frames
 from wire.addresses import Address
@@ -54,11 +54,6 @@ class Fleet:
         self._usable = self.enclaves
         self._turn = 0
         self._keys: dict[bytes, Enclave] = {}
-
-    @property
-    def hosts(self) -> list[str]:
-        """The upstream hosts of the service, in the manifest's order."""
-        return [upstream.host for upstream in self.service.upstreams]
 
     def ask(
         self,
@@ -216,11 +211,8 @@ class Fleet:
 def _is_unknown_key(reply: bytes) -> bool:
     if len(reply) > MAX_REFUSAL_BYTES or UNKNOWN_KEY.encode() not in reply:
         return False
-    try:
-        said = json.loads(reply)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(said, dict) and said.get("code") == UNKNOWN_KEY and said.get("success") is False
+    said = json_object(reply)
+    return said is not None and said.get("code") == UNKNOWN_KEY and said.get("success") is False
 
 
 def _nobody(_: Enclave) -> None:

@@ -48,7 +48,7 @@ def blueprint(router: Router, monitor: Monitor) -> Blueprint:
     def list_routes() -> Response:
         return jsonify(
             routes=[
-                {"cid": enclave.cid, "port": enclave.service.port, "hosts": enclave.hosts}
+                {"cid": enclave.cid, "port": enclave.service.port, "hosts": enclave.service.hosts}
                 for enclave in router.enclaves
             ]
         )
@@ -80,7 +80,7 @@ def condition(enclave: Enclave, monitor: Monitor) -> dict[str, Any]:
     return {
         "service": enclave.service.name,
         "cid": enclave.cid,
-        "hosts": enclave.hosts,
+        "hosts": enclave.service.hosts,
         "state": _state(enclave, monitor),
         "connectivity": "unresponsive" if pong is None else "responsive",
         "healthy": _is_healthy(enclave, monitor),

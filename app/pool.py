@@ -5,13 +5,13 @@ enclave has closed is noticed before anything is sent on it; one that breaks whi
 no whole call, so that call may go out again on a new connection.
 """
 
-import json
 import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
+from app.said import json_object
 from wire import frames, hops, messages, sockets
 from wire.addresses import Address
 from wire.errors import DeadlinePassed, PeerLost, WireError
@@ -194,8 +194,5 @@ def _answers_again(connection: _Connection, deadline: float) -> bool | None:
 
 def is_pong(payload: bytes) -> bool:
     """Whether `payload` is the answer to a ping."""
-    try:
-        answer = json.loads(payload)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(answer, dict) and answer.get("type") == "pong"
+    answer = json_object(payload)
+    return answer is not None and answer.get("type") == "pong"

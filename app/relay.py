@@ -57,7 +57,7 @@ def deliver(
     report = served.carried.report or summarise(served.carried.reply)
     passage.heard(served.enclave.cid, report)
     if archive is not None:
-        archive.keep(served.carried.reply, caller=g.get("caller"), request_id=g.request_id)
+        archive.keep(served.carried.reply, caller=g.caller, request_id=g.request_id)
     log.event(
         event,
         requestId=g.request_id,
@@ -67,7 +67,7 @@ def deliver(
         success=report.success,
         status=report.status,
         ms=round((time.monotonic() - began) * 1000),
-        **({} if trace is None else {"traceId": trace[3:35]}),
+        **({} if trace is None else {"traceId": passage.trace.id}),
     )
     return answer(served)
 

@@ -13,7 +13,7 @@ class Router:
         self.fleets = tuple(
             Fleet(service, config.places(service), connections=config.connections) for service in config.manifests
         )
-        self._by_host = {host: fleet for fleet in self.fleets for host in fleet.hosts}
+        self._by_host = {host: fleet for fleet in self.fleets for host in fleet.service.hosts}
 
     @property
     def enclaves(self) -> tuple[Enclave, ...]:

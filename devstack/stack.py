@@ -68,7 +68,7 @@ class Stack:
         self._key_seconds = key_seconds
         self._workers = workers
         self._enclaves = enclaves
-        hosts = [upstream.host for upstream in self.manifest.upstreams]
+        hosts = self.manifest.hosts
         self._handlers = dict(handlers) if handlers is not None else {host: HANDLERS[host]() for host in hosts}
         self._quiet = quiet
         self._parent_output = parent_output

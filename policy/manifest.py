@@ -93,6 +93,11 @@ class Manifest:
     operations: tuple[Declaration, ...]
     digest: bytes
 
+    @property
+    def hosts(self) -> list[str]:
+        """The upstream hosts, in the manifest's order."""
+        return [upstream.host for upstream in self.upstreams]
+
 
 def load(data: bytes) -> Manifest:
     """Read a manifest.

@@ -29,7 +29,7 @@ def blueprint(store: Store) -> Blueprint:
     def attestation(attestation_id: str) -> Response:
         _parameters()
         stored = _ask(lambda: store.find(attestation_id)) if ID.fullmatch(attestation_id) else None
-        if stored is None or not may_read(g.get("caller"), stored.caller):
+        if stored is None or not may_read(g.caller, stored.caller):
             raise ApiError(404, "not_found", "No answer is stored under this attestationId")
         if stored.reply is None:
             return _gone(stored, _ask(lambda: store.prove(stored.leaf)))

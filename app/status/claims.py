@@ -5,7 +5,6 @@ the background; measurements do not change while an enclave runs.
 """
 
 import contextlib
-import json
 import re
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.enclave import Enclave
+from app.said import json_object
 from wire import messages
 from wire.errors import WireError
 from wire.messages import IdentityQuestion
@@ -47,11 +47,8 @@ def read(payload: bytes) -> Mapping[str, str]:
     """
     if len(payload) > MAX_IDENTITY_BYTES:
         raise NotAnIdentity("too long")
-    try:
-        given = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
-        raise NotAnIdentity("not JSON") from exc
-    pcrs = given.get("pcrs") if isinstance(given, dict) and given.get("success") is True else None
+    given = json_object(payload)
+    pcrs = given.get("pcrs") if given is not None and given.get("success") is True else None
     if not isinstance(pcrs, dict) or len(pcrs) > MAX_PCRS:
         raise NotAnIdentity("no PCRs")
     if not all(

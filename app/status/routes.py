@@ -81,7 +81,7 @@ def blueprint(settings: Config, router: Router, monitor: Monitor, meters: Meters
 def _service(fleet: Fleet, monitor: Monitor, claims: Claims, releases: Releases) -> dict[str, Any]:
     return {
         "name": fleet.service.name,
-        "hosts": fleet.hosts,
+        "hosts": fleet.service.hosts,
         "releases": [_release(each) for each in releases.listed],
         "releasesProblem": releases.problem,
         "enclaves": [_enclave(enclave, monitor, claims) for enclave in fleet.enclaves],
