@@ -415,6 +415,13 @@ def test_an_operators_folder_is_made_and_emptied(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["note"]
 
 
+def test_a_file_that_a_process_is_making_in_this_instant_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "counter_7.db").touch()
+    registry = CollectorRegistry()
+    files.Shared(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+    assert generate_latest(registry) == b""
+
+
 def numbers_of(log: io.StringIO | None = None) -> tuple[Numbers, CollectorRegistry]:
     registry = CollectorRegistry()
     return Numbers(registry, Log(stream=log or io.StringIO())), registry

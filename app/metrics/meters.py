@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.log import Log
-from app.metrics import outcomes
+from app.metrics import files, outcomes
 from app.metrics.numbers import Numbers
 
 NO_SERVICE = "none"  # the request did not get as far as an enclave
@@ -121,7 +120,7 @@ class Meters:
         if not self._folder:
             return self._registry
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=self._folder)  # type: ignore[no-untyped-call]
+        files.Shared(registry, path=self._folder)  # type: ignore[no-untyped-call]
         return registry
 
     def _make(self, service: str, route: str, outcome: str) -> _Series:
