@@ -1,6 +1,8 @@
-"""gunicorn's threaded worker, with an end to silent callers, and this API's errors where HTTP itself is broken.
+"""gunicorn's threaded worker, with an end to slow callers, and this API's errors where HTTP itself is broken.
 
 As shipped, a thread waits without limit for the rest of a request: a few silent connections would hold every thread.
+Here a thread begins when the head is whole (app.gunicorn_arrival), and does not wait for ever for the rest
+(app.patience). When there is room for no other connection, the one that has been idle for longest is closed.
 
 As shipped, gunicorn answers those with HTML and repeats the offending line in the answer and in the log; a mangled
 request line or header may be a secret.
@@ -14,12 +16,12 @@ for one, nobody is accepted or heard, and when the process is to end, kept conne
 the thread that answered waits.
 """
 
-import contextlib
 import gc
-import socket
-import struct
+import ssl
 import time
 import uuid
+from functools import partial
+from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]
@@ -28,6 +30,7 @@ from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from app.gunicorn_answer import Answer
+from app.gunicorn_arrival import Caller, Connection
 from app.log import Log
 from wire import jsontext
 
@@ -37,30 +40,14 @@ REFUSALS = {
     errors.LimitRequestHeaders: (431, "Request Header Fields Too Large", "headers_too_large"),
     errors.UnsupportedTransferCoding: (501, "Not Implemented", "unsupported_transfer_coding"),
 }
-SILENCE_SECONDS = 10  # between two packets of a request, or of an answer that is taken; a drip is not covered
 LINGER_MICROSECONDS = 50_000  # how long a thread waits for a connection's next request
 FAREWELL_SECONDS, SHORT_FAREWELL_SECONDS = 2.0, 0.1  # gunicorn's, for a caller to close; and when threads are scarce
 BUSY_SHARE = 0.75  # of the threads may be taken, by calls or by such waiting, before none of them waits any more
-RECEIVE_BYTES = 8192  # gunicorn's
+SWEEP_SECONDS = 0.5  # how often heads that are late are looked for
+ARRIVING = object()  # what `handle` returns of a connection whose head is not whole
+TOO_SLOW = (408, "Request Timeout", "request_timeout")
 MALFORMED = (400, "Bad Request", "bad_request")
 BUG = (500, "Internal Server Error", "internal_error")
-
-
-class Connection(socket.socket):
-    """A caller's socket: to set the timeout that it has costs no system call. gunicorn does so for every request."""
-
-    def settimeout(self, value: float | None) -> None:
-        """As `socket.settimeout`."""
-        if value != self.gettimeout():
-            super().settimeout(value)
-
-    def setblocking(self, flag: bool) -> None:  # socket's signature
-        """As `socket.setblocking`."""
-        self.settimeout(None if flag else 0.0)
-
-    def limit(self, *, seconds: int = 0, microseconds: int = 0) -> None:
-        """Make every receive end after this time without a byte."""
-        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", seconds, microseconds))
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -70,6 +57,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Prepare the process that serves."""
         self._taken = 0  # threads that serve or linger, and connections that wait for one; of the main thread
         self._many = int(self.cfg.threads * BUSY_SHARE)
+        self._arriving: dict[Caller, float] = {}  # in the poller, and when they are given up; of the main thread
+        self._swept = 0.0
         # gunicorn asks for some twenty settings for each request, and each would be looked up through two calls
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -89,10 +78,71 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Take a connection back from its thread. (Called by the main thread.)"""
         self._taken -= 1
-        if getattr(conn, "ended", False):
+        if conn.ended:
             self.nr_conns -= 1
+        elif not fs.cancelled() and fs.exception() is None and fs.result() is ARRIVING:
+            self._await(conn)
         else:
             super().finish_request(conn, fs)
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; it gets a thread when something comes. (Called by the main thread.)"""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        self._await(Caller(self.cfg, sock, address, listener.getsockname()))
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:  # gunicorn's name
+        """Let a thread take what has come. (Called by the main thread, as all that follows here.)"""
+        self.poller.unregister(client)
+        del self._arriving[conn]
+        self.enqueue_req(conn)
+
+    def murder_pending(self) -> None:  # gunicorn's name
+        """Give up the connections whose head did not come in time."""
+        now = time.monotonic()
+        if now < self._swept + SWEEP_SECONDS:
+            return
+        self._swept = now
+        for conn in [conn for conn, until in self._arriving.items() if until <= now]:
+            self._give_up(conn)
+
+    def _await(self, conn: Caller) -> None:
+        """Leave a connection to the poller until more of its head comes, or its time is over."""
+        try:
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        except (OSError, ValueError):  # closed meanwhile
+            self.nr_conns -= 1
+            conn.close()
+            return
+        self._arriving[conn] = conn.until or time.monotonic() + self.cfg.keepalive
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle for longest; first of those from which no request has come."""
+        if len(self._arriving) > 1:  # the newest is among them
+            self._give_up(next(iter(self._arriving)))
+        elif self.keepalived_conns:
+            self.keepalived_conns[0].timeout = 0.0
+            self.murder_keepalived()
+
+    def _give_up(self, conn: Caller) -> None:
+        del self._arriving[conn]
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        if conn.until is not None:
+            _tell(conn.sock, TOO_SLOW, TimeoutError())
+        conn.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """When the process stops: wait until `deadline`, no longer, for connections from which nothing has come."""
+        super()._cap_keepalive(deadline)
+        for conn, until in self._arriving.items():
+            if conn.until is None:
+                self._arriving[conn] = min(until, deadline)
 
     def murder_keepalived(self, force: bool = False) -> None:  # gunicorn's name
         """Close kept connections whose time is over, each after another look whether a request has just come on it."""
@@ -107,27 +157,43 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().murder_keepalived(force)
 
     def handle(self, conn: Any) -> Any:
-        """Serve a connection whose reads and writes end after SILENCE_SECONDS, until it pauses.
+        """Serve a connection until it pauses.
 
-        What is returned is for gunicorn: whether the connection is to be kept.
+        What is returned is for gunicorn: whether the connection is to be kept; or ARRIVING.
         """
-        if not conn.initialized:
-            _prepare(conn)
-        kept = super().handle(conn)
-        while kept is True and self._taken <= self._many and _goes_on(conn):
-            kept = super().handle(conn)
+        try:
+            kept = self._serve(conn)
+        except ssl.SSLError as exc:
+            if exc.args[0] != ssl.SSL_ERROR_EOF:
+                self.handle_error(None, conn.sock, conn.client, exc)
+            kept = False
+        except OSError:
+            kept = False  # nobody is left to be told
+        except errors.ParseException as exc:
+            self.handle_error(None, conn.sock, conn.client, exc)
+            kept = False
         if kept is False:
-            few = self._taken > self._many
-            util.close_graceful(conn.sock, SHORT_FAREWELL_SECONDS if few else FAREWELL_SECONDS)
+            util.close_graceful(conn.sock, self._farewell())
             conn.ended = True
         return kept
+
+    def _serve(self, conn: Caller) -> Any:
+        while conn.arrive():
+            kept = super().handle(conn)
+            if kept is not True or self._taken > self._many or not _goes_on(conn):
+                return kept
+        return ARRIVING
+
+    def _farewell(self) -> float:
+        """Return how many seconds a thread has for a connection that ends."""
+        return SHORT_FAREWELL_SECONDS if self._taken > self._many else FAREWELL_SECONDS
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # gunicorn's signature
         """Whether the connection can serve another request; where all of the body was read, there is none to drain."""
         body = conn.parser.mesg.body
         if keepalive and isinstance(body.reader, LengthReader) and not (body.reader.length or body.buf.tell()):
             return not body.failed
-        return bool(super()._keepalive_after(conn, keepalive))
+        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + self._farewell()))
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer one request; return whether the connection may be kept."""
@@ -159,29 +225,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
         refusal = MALFORMED if isinstance(exc, errors.ParseException | OSError) else BUG  # OSError: of TLS
-        status, reason, code = REFUSALS.get(type(exc), refusal)
-        request_id = str(uuid.uuid4())
-        Log().event("http error", requestId=request_id, status=status, error=type(exc).__name__)
-        body = jsontext.dump({"success": False, "error": reason, "code": code, "requestId": request_id})
-        head = (
-            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            f"Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        try:
-            util.write_nonblock(client, head.encode("ascii") + body)
-        except OSError:
-            return  # nobody is left to be told
+        _tell(client, REFUSALS.get(type(exc), refusal), exc)
 
 
-def _prepare(conn: Any) -> None:
-    with contextlib.suppress(OSError):  # it has gone already; gunicorn will notice
-        conn.sock.setblocking(True)  # a Connection takes it for granted
-        conn.sock = Connection(fileno=conn.sock.detach())
-        conn.sock.limit(seconds=SILENCE_SECONDS)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SILENCE_SECONDS, 0))
+def _tell(sock: Any, refusal: tuple[int, str, str], exc: Exception) -> None:
+    """Answer what was no request, if that can be done at once."""
+    status, reason, code = refusal
+    request_id = str(uuid.uuid4())
+    Log().event("http error", requestId=request_id, status=status, error=type(exc).__name__)
+    body = jsontext.dump({"success": False, "error": reason, "code": code, "requestId": request_id})
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        f"Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    try:
+        util.write_nonblock(sock, head.encode("ascii") + body)
+    except OSError:
+        return  # nobody is left to be told
 
 
-def _goes_on(conn: Any) -> bool:
+def _goes_on(conn: Caller) -> bool:
     """Whether the next request of a connection, or its end, comes within LINGER_MICROSECONDS.
 
     Under TLS there is no such waiting: an SSLSocket would begin a wait anew that the kernel has ended.
@@ -192,12 +255,7 @@ def _goes_on(conn: Any) -> bool:
     if unreader.buf.getvalue():
         return True
     try:
-        sock.limit(microseconds=LINGER_MICROSECONDS)
-        unreader.unread(sock.recv(RECEIVE_BYTES))
-        sock.limit(seconds=SILENCE_SECONDS)
-    except BlockingIOError:
-        sock.limit(seconds=SILENCE_SECONDS)
-        return False
+        unreader.unread(sock.wait(microseconds=LINGER_MICROSECONDS))
     except OSError:
-        return False  # gunicorn will notice
+        return False  # nothing, or the end, which gunicorn will notice
     return True

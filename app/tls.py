@@ -1,8 +1,8 @@
 """TLS where gunicorn itself ends it, with client certificates where roots for them are given.
 
 As shipped, gunicorn makes a context for every connection, and a silent TLS peer holds its thread for ever: OpenSSL asks
-again where a socket's own timeout (SO_RCVTIMEO) ends a plain read. Here one context serves all, and sockets are patient
-for SILENCE_SECONDS.
+again where a socket's own timeout (SO_RCVTIMEO) ends a plain read. Here one context serves all, handshakes take no
+thread while they wait, and sockets are patient for SILENCE_SECONDS.
 """
 
 import ssl
@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import Any
 
 from app.callers.caller import Certificate
+from app.patience import SILENCE_SECONDS, Patient
 
-SILENCE_SECONDS = 10.0  # gunicorn_worker's, of plain connections
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all of this kind
 _KINDS = ("DNS", "URI", "email")
 
@@ -26,10 +26,11 @@ class TlsFiles:
     client_roots: str | None = None
 
 
-class Connection(ssl.SSLSocket):
+class Connection(Patient, ssl.SSLSocket):
     """A connection that is never blocked for ever, and knows its client's certificate."""
 
     _client: Certificate | None = None
+    _shaken = False
 
     def setblocking(self, flag: bool) -> None:
         """Set a limited patience where gunicorn asks for an unlimited one."""
@@ -40,6 +41,17 @@ class Connection(ssl.SSLSocket):
         if self.gettimeout() is None:
             self.settimeout(SILENCE_SECONDS)
         super().do_handshake(block)
+
+    def take(self, size: int) -> bytes:
+        """As `Patient.take`; as much of the handshake as is still to be done comes first."""
+        self.settimeout(0.0)
+        try:
+            if not self._shaken:
+                self.do_handshake()
+                self._shaken = True
+            return ssl.SSLSocket.recv(self, size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as exc:
+            raise BlockingIOError from exc
 
     @property
     def client_certificate(self) -> Certificate | None:

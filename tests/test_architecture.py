@@ -47,9 +47,11 @@ ROOMS = {
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
-            "gunicorn_worker.py": "socket",
+            "gunicorn_arrival.py": "socket",
+            "gunicorn_worker.py": "selectors ssl",
             "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
+            "patience.py": "socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
             "state.py": "fcntl mmap",
             "tls.py": "ssl",

@@ -5,6 +5,7 @@ import datetime as dt
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from app import tls
+from app import gunicorn_conf, tls
 from devstack.tls_identity import ServerIdentity
 from devstack.tls_pki import Authority
 from tests.fake_enclave import FakeEnclave, keeps, wait_until
@@ -212,6 +213,18 @@ def test_what_gunicorn_sets_to_block_keeps_a_limited_patience(tmp_path: Path) ->
             secured.setblocking(flag)
             patience.append(secured.gettimeout())
     assert patience == [tls.SILENCE_SECONDS, 0.0]
+
+
+def test_handshakes_that_stop_take_no_thread(served: Served) -> None:
+    slow = [socket.create_connection(("127.0.0.1", served.gunicorn.port)) for _ in range(gunicorn_conf.threads + 4)]
+    try:
+        for sock in slow:
+            sock.sendall(b"\x16\x03\x01")
+        assert served.ask(KNOWN)[0].status == 200
+        assert select.select(slow, [], [], 0.0)[0] == []  # all of them are still waited for
+    finally:
+        for sock in slow:
+            sock.close()
 
 
 # --- a proxy in front
