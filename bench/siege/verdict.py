@@ -1,0 +1,124 @@
+"""What was promised and what was seen: from the phases and events of an attack to a row of the table. Pure."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from bench.rounds import Spread
+from bench.siege import events
+from bench.siege.attacks import LEAST_GOODPUT, Attack
+from bench.siege.run import Phase, Seen
+
+BACK = 0.95  # of the peak, and
+SLOWER = 1.5  # times its 99th percentile, or
+SLACK_SECONDS = 0.1  # more, whichever is later: that of half a second is a few answers'
+MOST_RECOVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One attack. Goodput is a share of the calm times around it: `raw`, and `fair`, for the CPU time that attackers and
+    other jobs left. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
+    machine that went to other jobs, and `attackers` to the attackers.
+    """
+
+    name: str
+    what: str
+    raw: Spread
+    fair: Spread
+    calm_noise: Spread
+    p99_ms: tuple[float, float]
+    recovery: tuple[float | None, ...]
+    memory: tuple[dict[str, float], ...]
+    outcomes: dict[str, int]
+    flood: dict[str, int]
+    said: tuple[dict[str, object], ...]
+    noise: float
+    attackers: float
+    broken: tuple[str, ...]
+
+
+def judge(attack: Attack, seen: Seen) -> Verdict:
+    """Return what is to be said of one attack."""
+    all_events = sorted((*seen.honest, *(seen.flood if attack.floods else ())), key=lambda one: one.at)
+
+    def rate(phase: Phase) -> float:
+        return events.rate(all_events, phase.begin, phase.end)
+
+    def fair(phase: Phase) -> float:
+        return rate(phase) / phase.left
+
+    peaks = [rate(phase) for phase in seen.calm]
+    raw, share = _shares(seen, rate), _shares(seen, fair)
+    calm_p99 = statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.calm)
+    recovery = tuple(
+        events.recovery(
+            seen.honest,
+            calm.begin,
+            calm.end,
+            least_rate=BACK * min(peaks[0], rate(calm)),
+            most_p99=max(SLOWER * calm_p99, calm_p99 + SLACK_SECONDS),
+        )
+        for calm in seen.calm[1:]
+    )
+    honest = _count(seen.honest, seen.attack)
+    flood = _count(seen.flood, seen.attack)
+    phases = (*seen.calm, *seen.attack)
+    return Verdict(
+        name=attack.name,
+        what=attack.what,
+        raw=raw,
+        fair=share,
+        calm_noise=Spread.of(peak / statistics.median(peaks) for peak in peaks),
+        p99_ms=(
+            calm_p99 * 1000,
+            statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.attack) * 1000,
+        ),
+        recovery=recovery,
+        memory=seen.memory,
+        outcomes=honest,
+        flood=flood,
+        said=seen.said,
+        noise=sum(one.others for one in phases) / sum(one.cores for one in phases),
+        attackers=sum(one.attackers for one in seen.attack) / sum(one.cores for one in seen.attack),
+        broken=tuple(_broken(attack, share, recovery, seen, {**flood})),
+    )
+
+
+def _shares(seen: Seen, read: Callable[[Phase], float]) -> Spread:
+    """Return each attack's part of the mean of the calm before and the calm behind it."""
+    return Spread.of(
+        read(attack) / max(1e-9, (read(before) + read(behind)) / 2)
+        for before, attack, behind in zip(seen.calm, seen.attack, seen.calm[1:], strict=False)
+    )
+
+
+def _count(found: Iterable[events.Event], phases: Iterable[Phase]) -> dict[str, int]:
+    counter = Counter[str]()
+    for phase in phases:
+        counter.update(events.outcomes(found, phase.begin, phase.end))
+    return dict(counter)
+
+
+def _broken(
+    attack: Attack, share: Spread, recovery: tuple[float | None, ...], seen: Seen, flood: dict[str, int]
+) -> Iterable[str]:
+    if share.median < LEAST_GOODPUT:
+        yield f"goodput {share.median:.0%}"
+    late = [one for one in recovery if one is None or one >= MOST_RECOVERY_SECONDS]
+    if len(late) * 2 > len(recovery):
+        yield "recovery"
+    before, most, _ = seen.memory
+    for name, mib in most.items():
+        if mib - before[name] > attack.most_mib:
+            yield f"memory of the {name} +{mib - before[name]:.0f} MiB"
+    calm_honest = _count(seen.honest, seen.calm[1:])
+    if wrong := _bad(calm_honest):
+        yield f"{wrong} bad answers in calm times"
+    if wrong := _bad(flood):
+        yield f"{wrong} of the flood neither served nor refused properly"
+
+
+def _bad(outcomes: Mapping[str, int]) -> int:
+    return sum(count for outcome, count in outcomes.items() if outcome.startswith(events.BAD))
