@@ -10,6 +10,7 @@ import io
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn import http  # type: ignore[import-untyped]
@@ -17,10 +18,11 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.sock import ssl_wrap_socket  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
-from app.patience import SILENCE_SECONDS, Patient
+from app.patience import PAUSE_SECONDS, SILENCE_SECONDS, Patient
 
 MAX_HEAD_BYTES = 64 * 1024  # of request line and headers; what drips is kept in memory meanwhile
 RECEIVE_BYTES = 8192  # gunicorn's
+PAUSE_MICROSECONDS = round(PAUSE_SECONDS * 1_000_000)
 _LINE, _END = b"\r\n", b"\r\n\r\n"
 
 
@@ -56,8 +58,8 @@ class Caller(TConn):  # type: ignore[misc]
     until: float | None = None
     ended = False  # whether it is closed already
 
-    def prepare(self) -> None:
-        """Make its socket one of ours. (gunicorn's `init` finds nothing left to do.)
+    def prepare(self, hurried: Callable[[], bool]) -> None:
+        """Make its socket one of ours. (gunicorn's `init` finds nothing left to do.) `hurried`: see `Patient`.
 
         Raises:
             OSError: TLS cannot be begun.
@@ -70,7 +72,9 @@ class Caller(TConn):  # type: ignore[misc]
                 self.sock.setblocking(True)  # a Connection takes it for granted
                 self.sock = Connection(fileno=self.sock.detach())
                 self.sock.limit(seconds=int(SILENCE_SECONDS))
-                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SILENCE_SECONDS), 0))
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, PAUSE_MICROSECONDS))
+        if isinstance(self.sock, Patient):
+            self.sock.hurried = hurried
         self.parser = http.get_parser(self.cfg, self.sock, self.client)
 
     def arrive(self) -> bool:
@@ -80,8 +84,6 @@ class Caller(TConn):  # type: ignore[misc]
             LimitRequestHeaders: it is too large.
             OSError: the connection or its handshake has failed.
         """
-        if not self.initialized:
-            self.prepare()
         buffer: io.BytesIO = self.parser.unreader.buf
         while not is_parsable(buffer.getvalue(), self.cfg.limit_request_line):
             try:

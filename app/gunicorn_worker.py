@@ -178,15 +178,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return kept
 
     def _serve(self, conn: Caller) -> Any:
+        if not conn.initialized:
+            conn.prepare(self._is_scarce)
         while conn.arrive():
             kept = super().handle(conn)
-            if kept is not True or self._taken > self._many or not _goes_on(conn):
+            if kept is not True or self._is_scarce() or not _goes_on(conn):
                 return kept
         return ARRIVING
 
+    def _is_scarce(self) -> bool:
+        return self._taken > self._many
+
     def _farewell(self) -> float:
         """Return how many seconds a thread has for a connection that ends."""
-        return SHORT_FAREWELL_SECONDS if self._taken > self._many else FAREWELL_SECONDS
+        return SHORT_FAREWELL_SECONDS if self._is_scarce() else FAREWELL_SECONDS
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # gunicorn's signature
         """Whether the connection can serve another request; where all of the body was read, there is none to drain."""

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from app.callers.caller import Certificate
-from app.patience import SILENCE_SECONDS, Patient
+from app.patience import PAUSE_SECONDS, SILENCE_SECONDS, Patient
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; those of 1.3 are all of this kind
 _KINDS = ("DNS", "URI", "email")
@@ -52,6 +52,13 @@ class Connection(Patient, ssl.SSLSocket):
             return ssl.SSLSocket.recv(self, size)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as exc:
             raise BlockingIOError from exc
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """As `Patient.sendall`."""
+        timeout = self.gettimeout()
+        self.settimeout(timeout and PAUSE_SECONDS)
+        super().sendall(data, flags)
+        self.settimeout(timeout)
 
     @property
     def client_certificate(self) -> Certificate | None:

@@ -186,13 +186,32 @@ def test_bytes_buy_time_at_a_rate(pair: tuple[Patient, socket.socket], monkeypat
         ours.take(1)
 
 
-def test_an_answer_that_is_taken_too_slowly_ends(
-    pair: tuple[Patient, socket.socket], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hurried", [False, True])
+def test_an_answer_that_is_taken_too_slowly_ends_and_sooner_where_threads_are_scarce(
+    hurried: bool, pair: tuple[Patient, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    instants = itertools.count(100.0, patience.SILENCE_SECONDS + 0.001)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: next(instants))
+    instants, waited = itertools.count(100.0, 0.3), list[float]()
+
+    def now() -> float:
+        waited.append(next(instants))
+        return waited[-1]
+
+    monkeypatch.setattr(patience.time, "monotonic", now)
     monkeypatch.setattr(patience, "BYTES_PER_SECOND", 10**12)
     ours, _ = pair
+    ours.hurried = lambda: hurried
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1000))
-    with pytest.raises(TimeoutError):
+    with pytest.raises(BrokenPipeError):
         ours.sendall(b"a" * 10_000_000)
+    limit = patience.HURRIED_SECONDS if hurried else patience.SILENCE_SECONDS
+    assert limit < waited[-1] - waited[0] < limit + 0.31
+
+
+def test_callers_who_do_not_read_give_their_threads_back_where_threads_are_scarce(tmp_path: Path) -> None:
+    with (
+        FakeEnclave(tmp_path / "enclave", keeps()),
+        Gunicorn(tmp_path / "enclave", tmp_path / "log") as gunicorn,
+        connected(gunicorn.port, MANY, b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200),
+    ):
+        assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
+    assert "Traceback" not in (tmp_path / "log").read_text()
