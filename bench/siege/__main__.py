@@ -23,6 +23,7 @@ from bench.siege.run import WARM_UP_SECONDS, Lengths, besiege, measure_peak
 from bench.siege.verdict import Verdict, judge
 
 RESULTS = Path(__file__).parent.parent / "results" / "load.json"
+Peaks = dict[tuple[str, int], float]  # answers per second, by service and honest callers
 DESCRIPTORS = 8192
 PEAK_SECONDS = 3.0
 LEAST = Lengths(attack=2.0, calm=3.0, rounds=1)
@@ -42,14 +43,19 @@ def main(arguments: list[str]) -> int:
     verdicts = []
     with Processes() as processes, ExitStack() as stack:
         system = systems.start(processes, stack)
-        measure_peak(processes, system, PEAK_SECONDS)  # warms everything up, twice
-        peak = measure_peak(processes, system, PEAK_SECONDS)
+        measure_peak(processes, system, chosen[0], PEAK_SECONDS)  # and warm everything up
+        peaks = dict.fromkeys(((one.service, one.clients) for one in chosen), 0.0)
         for attack in chosen:
-            verdicts.append(judge(attack, besiege(processes, system, attack, lengths, peak=peak)))
+            key = attack.service, attack.clients
+            peaks[key] = peaks[key] or measure_peak(processes, system, attack, PEAK_SECONDS)
+            verdicts.append(judge(attack, besiege(processes, system, attack, lengths, peak=peaks[key])))
             print(as_text(verdicts[-1]), flush=True)
-    _write(facts, lengths, peak, verdicts)
+    _write(facts, lengths, peaks, verdicts)
     broken = [one for one in verdicts if one.broken]
-    print(f"\npeak {peak:,.0f} answers/s; {RESULTS.relative_to(RESULTS.parent.parent.parent)}")
+    told = ", ".join(
+        f"{clients} callers of {service} {peak:,.0f} answers/s" for (service, clients), peak in peaks.items()
+    )
+    print(f"\npeaks: {told}; {RESULTS.relative_to(RESULTS.parent.parent.parent)}")
     for one in broken:
         print(f"BROKEN  {one.name}: {'; '.join(one.broken)}")
     return 1 if broken else 0
@@ -68,8 +74,8 @@ def fit(seconds: float, attacks: int) -> Lengths:
 def heading() -> str:
     """Return what stands above the table."""
     return (
-        "goodput  good answers, as a share of the calm times around an attack, of the CPU time that attackers and other\n"
-        "         jobs left (least-most of the rounds), and raw; calm: least-most of the calm times, for their median\n"
+        "goodput  good answers, as a share of the calm times around an attack, of the CPU time that attackers and\n"
+        "         others left (least-most of the rounds), and raw; calm: least-most of the calm times, for their median\n"
         "p99      of the honest callers, ms, calm > attack\n"
         "back     seconds from an attack's end until rate and p99 are those of calm times (-: not within the calm)\n"
         "memory   MiB of the parent, of the worker, before + the most that came to it\n"
@@ -99,9 +105,10 @@ def _percent(spread: Spread) -> str:
     return f"{spread.median:.0%} ({spread.least:.0%}-{spread.most:.0%})"
 
 
-def _write(facts: dict[str, object], lengths: Lengths, peak: float, verdicts: Sequence[Verdict]) -> None:
+def _write(facts: dict[str, object], lengths: Lengths, peaks: Peaks, verdicts: Sequence[Verdict]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
-    found = {"machine": facts, "lengths": asdict(lengths), "peak": peak, "attacks": [asdict(one) for one in verdicts]}
+    told = [{"service": service, "clients": clients, "rate": rate} for (service, clients), rate in peaks.items()]
+    found = {"machine": facts, "lengths": asdict(lengths), "peaks": told, "attacks": [asdict(one) for one in verdicts]}
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 

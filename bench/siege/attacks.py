@@ -3,27 +3,39 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.siege.system import System
+from bench.siege import tokens
+from bench.siege.system import LATENCY_SECONDS, SILENT, SLOW, System
 
 LEAST_GOODPUT = 0.8  # of the peak of the same run
 OVERLOAD = 10  # times the peak
 CROWD = 400  # connections: more than the 192 threads of the parent
+READERS = 250
 IDLE = 1000
+
+VIES = "vies"
+PLACED = 64  # honest callers where places are what there is to share: as many as a worker's fetches
+PROMISED = 12  # of another service: fewer than the 14 threads that each process promises to each of three services
 
 Command = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """`commands` are started with the system and its peak (answers per second); `most_mib` may the memory of parent and
-    worker grow. `floods`: one of the commands is an open loop, whose good answers count too.
+    """`commands` are started with the system and the peak of its honest callers (answers per second), who are `clients`
+    that ask `service`. The memory of parent and worker may grow by `most_mib`. `floods`: one command is an open loop at
+    the same service, whose good answers count too. `placed`: places are what there is to share, and not the CPU, so that
+    goodput is promised as it is. `least` is what goodput is promised, None for what is only told.
     """
 
     name: str
     what: str
     commands: Callable[[System, float], list[Command]]
     most_mib: int
+    service: str = VIES
+    clients: int = 16
     floods: bool = False
+    placed: bool = False
+    least: float | None = LEAST_GOODPUT
 
 
 def slow(kind: str, count: int, address: object) -> Command:
@@ -31,9 +43,11 @@ def slow(kind: str, count: int, address: object) -> Command:
     return ("bench.siege.slow", kind, str(count), str(address))
 
 
-def flood(request: object, system: System, rate: float) -> Command:
+def flood(service: str, system: System, peak: float = PLACED / LATENCY_SECONDS) -> Command:
     """Return the command of an open loop; the file of its events is added where it is started."""
-    return ("bench.siege.callers", "EVENTS", str(system.port), str(request), str(CROWD), "--rate", f"{rate:.0f}")
+    request = str(system.requests[tokens.FLOOD, service])
+    rate = f"{OVERLOAD * peak:.0f}"
+    return ("bench.siege.callers", "EVENTS", str(system.port), request, str(CROWD), "--rate", rate)
 
 
 ATTACKS = (
@@ -57,8 +71,8 @@ ATTACKS = (
     ),
     Attack(
         name="answers",
-        what=f"{CROWD} readers of a byte a second",
-        commands=lambda system, _: [slow("answers", CROWD, system.port)],
+        what=f"{READERS} connections that ask for 340 KB without a token and read a byte every five seconds",
+        commands=lambda system, _: [slow("answers", READERS, system.port)],
         most_mib=64,
     ),
     Attack(
@@ -85,15 +99,29 @@ ATTACKS = (
     ),
     Attack(
         name="overload",
-        what=f"{OVERLOAD} times the peak, open loop, {CROWD} connections",
-        commands=lambda system, peak: [flood(system.flood, system, OVERLOAD * peak)],
+        what=f"{OVERLOAD} times the peak to an upstream of {LATENCY_SECONDS:g} s, open loop, {CROWD} connections",
+        commands=lambda system, _: [flood(SLOW, system)],
         most_mib=128,
+        service=SLOW,
+        clients=PLACED,
         floods=True,
+        placed=True,
     ),
     Attack(
         name="bulkhead",
-        what=f"{OVERLOAD} times the peak to a service whose upstream is silent, {CROWD} connections",
-        commands=lambda system, peak: [flood(system.silent_flood, system, OVERLOAD * peak)],
+        what=f"the same rate to a service whose upstream is silent; honest callers of the one of {LATENCY_SECONDS:g} s",
+        commands=lambda system, _: [flood(SILENT, system)],
         most_mib=128,
+        service=SLOW,
+        clients=PROMISED,
+        placed=True,
+    ),
+    Attack(
+        name="saturated",
+        what=f"{OVERLOAD} times the peak where the CPU is all there is: goodput is told, and not promised",
+        commands=lambda system, peak: [flood(VIES, system, peak)],
+        most_mib=128,
+        floods=True,
+        least=None,
     ),
 )

@@ -1,8 +1,8 @@
 """Callers, a process that ends with SIGTERM: `python -m bench.siege.callers EVENTS PORT REQUEST CONNECTIONS`.
 
-Without `--rate` a closed loop: each connection asks again when it has its answer. With it an open one: requests are due
-at that rate at random instants, whoever is served, and are given up after PATIENCE_SECONDS without a free connection.
-What they saw goes into the file EVENTS.
+Without `--rate` a closed loop: each connection asks again when it has its answer, or RETRY_SECONDS after a refusal.
+With it an open one: requests are due at that rate at random instants, whoever is served; one that finds no free
+connection is not sent. What they saw goes into the file EVENTS.
 """
 
 import argparse
@@ -18,12 +18,17 @@ from pathlib import Path
 
 from bench.caller import GOOD_BODY, Caller
 from bench.siege import events
-from bench.siege.events import BAD, GOOD, LATE, LOST, REFUSED, UNHEARD, Event
+from bench.siege.events import BAD, FAILED, GOOD, LATE, LOST, REFUSED, UNHEARD, Event
 
-PATIENCE_SECONDS = 2.0  # of a caller of the open loop, from when its request is due
+PATIENCE_SECONDS = 2.0  # of a caller of the open loop
+RETRY_SECONDS = 1.0  # what Retry-After says
 SEED = 7
 TICK_SECONDS = 0.05
 BATCH = 64  # answers that are read before what is due is looked at again
+AT_CAPACITY = (
+    b'"status":503,"headers":{},"rawBody":"","error":"Enclave at capacity"'  # in an HTTP 200: the enclave's own
+)
+ATTESTED = b'"attestation":{'
 _REFUSAL = re.compile(rb"HTTP/1.1 (?:429|503) .*\r\nretry-after: [0-9]+\r\n.*\"code\":", re.IGNORECASE | re.DOTALL)
 _CODE = re.compile(rb'HTTP/1.1 ([0-9]{3}) .*?(?:"code": ?"([a-z._]+)"|$)', re.DOTALL)
 
@@ -32,8 +37,10 @@ def classify(answer: bytes, seconds: float, patience: float) -> str:
     """Return the outcome that a whole answer is."""
     if answer.startswith(b"HTTP/1.1 200 ") and GOOD_BODY in answer:
         return GOOD if seconds <= patience else LATE
-    if _REFUSAL.match(answer):
+    if _REFUSAL.match(answer) or AT_CAPACITY in answer:
         return REFUSED
+    if answer.startswith(b"HTTP/1.1 200 ") and ATTESTED in answer:
+        return FAILED
     found = _CODE.match(answer)
     return " ".join([BAD, *(part.decode() for part in found.groups() if part)]) if found else BAD
 
@@ -48,6 +55,7 @@ class Callers:
         self._poll = select.epoll()
         self._callers: dict[int, Caller] = {}
         self.free: deque[Caller] = deque()
+        self.refused: deque[tuple[float, Caller]] = deque()  # and when
         self._missing = connections
         self.events: list[Event] = []
 
@@ -94,11 +102,21 @@ class Callers:
             now = time.monotonic()
             outcome = classify(caller.last[1], now - caller.since, self._patience)
             self.events.append(Event(now, now - caller.since, outcome))
-            self.free.append(caller)
+            if outcome == REFUSED:
+                self.refused.append((now, caller))
+            else:
+                self.free.append(caller)
+
+    def rested(self, seconds: float) -> None:
+        """Take those for free that were refused so many seconds ago."""
+        while self.refused and self.refused[0][0] <= time.monotonic() - seconds:
+            self.free.append(self.refused.popleft()[1])
 
     def _lose(self, caller: Caller) -> None:
-        if caller in self.free:
-            self.free.remove(caller)  # between two requests: nothing was lost
+        if caller in self.free:  # between two requests: nothing was lost
+            self.free.remove(caller)
+        elif any(caller is each for _, each in self.refused):
+            self.refused = deque(pair for pair in self.refused if pair[1] is not caller)
         else:
             now = time.monotonic()
             self.events.append(Event(now, now - caller.since, LOST))
@@ -111,6 +129,7 @@ def closed(callers: Callers) -> Iterator[None]:
     """Ask with every connection that is free, again and again."""
     while True:
         callers.open_missing()
+        callers.rested(RETRY_SECONDS)
         while callers.free:
             callers.send(time.monotonic())
         callers.receive(TICK_SECONDS)
@@ -120,17 +139,17 @@ def closed(callers: Callers) -> Iterator[None]:
 def opened(callers: Callers, rate: float) -> Iterator[None]:
     """Ask when something is due."""
     gaps = random.Random(SEED)  # noqa: S311  a schedule is no secret
-    due, waiting = time.monotonic(), deque[float]()
+    due = time.monotonic()
     while True:
         callers.open_missing()
+        callers.rested(0.0)
         now = time.monotonic()
         while due <= now:
-            waiting.append(due)
+            if callers.free:
+                callers.send(due)
+            else:
+                callers.events.append(Event(now, 0.0, UNHEARD))
             due += gaps.expovariate(rate)
-        while waiting and waiting[0] < now - PATIENCE_SECONDS:
-            callers.events.append(Event(now, now - waiting.popleft(), UNHEARD))
-        while waiting and callers.free:
-            callers.send(waiting.popleft())
         callers.receive(max(0.0, min(TICK_SECONDS, due - time.monotonic())))
         yield
 

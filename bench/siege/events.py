@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench.figures import percentile
 
-GOOD, REFUSED, LATE, BAD, LOST, UNHEARD = "good", "refused", "late", "bad", "lost", "unheard"
-WINDOW_SECONDS = 0.5  # over which a rate is looked at when it is asked when it was back
+GOOD, REFUSED, FAILED, LATE = "good", "refused", "failed", "late"
+BAD, LOST, UNHEARD = "bad", "lost", "unheard"
+WINDOW_SECONDS = 1.0  # over which a rate is looked at when it is asked when it was back
 STEP_SECONDS = 0.1
 
 
@@ -20,9 +21,9 @@ STEP_SECONDS = 0.1
 class Event:
     """A request that ended at this instant, `seconds` after it was sent or due.
 
-    `good`: a whole attested answer. `refused`: 429 or 503 with Retry-After and a code. `late`: good, but after its
-    caller's deadline. `bad`, with its status and code: any other answer. `lost`: none, the connection ended. `unheard`: never sent, because every
-    connection was in use until the deadline.
+    `good`: a whole attested answer. `refused`: 429 or 503 with Retry-After and a code, or the enclave's own 503.
+    `failed`: a failure of the upstream's, attested. `late`: good, but after its caller's deadline. `bad`, with its status and code: any other answer. `lost`: none, the
+    connection ended. `unheard`: never sent, because every connection of its callers was in use.
     """
 
     at: float

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from bench.machine import cpu_time
 from bench.processes import Child, Processes
-from bench.siege import events
+from bench.siege import events, tokens
 from bench.siege.attacks import Attack, Command
 from bench.siege.events import Event
 from bench.siege.system import System, memory_mib
 
-HONEST = 16
 WARM_UP_SECONDS = 1.0  # until all connections and threads are in use
 LOOK_SECONDS = 0.5
 END_SECONDS = 20.0
@@ -94,9 +93,9 @@ class _Watch:
             self.look()
 
 
-def measure_peak(processes: Processes, system: System, seconds: float) -> float:
-    """Return the good answers per second of the honest callers alone."""
-    with _honest(processes, system) as (_, seen):
+def measure_peak(processes: Processes, system: System, attack: Attack, seconds: float) -> float:
+    """Return the good answers per second of an attack's honest callers alone."""
+    with _honest(processes, system, attack) as (_, seen):
         time.sleep(WARM_UP_SECONDS)
         begin = time.monotonic()
         time.sleep(seconds)
@@ -109,7 +108,7 @@ def besiege(processes: Processes, system: System, attack: Attack, lengths: Lengt
     watch = _Watch((system.parent, system.worker))
     calm, attacks, flood, said = list[Phase](), list[Phase](), list[Event](), list[dict[str, object]]()
     before = watch.look()
-    with watch.running(), _honest(processes, system) as (honest, seen):
+    with watch.running(), _honest(processes, system, attack) as (honest, seen):
         time.sleep(WARM_UP_SECONDS)
         calm.append(_phase(system, honest, (), lengths.calm))
         for _ in range(lengths.rounds):
@@ -154,11 +153,11 @@ def _phase(system: System, honest: Child, attackers: Sequence[Child], seconds: f
 
 
 @contextmanager
-def _honest(processes: Processes, system: System) -> Iterator[tuple[Child, list[Event]]]:
+def _honest(processes: Processes, system: System, attack: Attack) -> Iterator[tuple[Child, list[Event]]]:
     """Let honest callers work; what they saw is in the list afterwards."""
     path, seen = processes.folder / "honest.json", list[Event]()
-    arguments = (str(path), str(system.port), str(system.honest), str(HONEST))
-    child = processes.module("honest callers", "bench.siege.callers", *arguments)
+    request = system.requests[tokens.HONEST, attack.service]
+    child = processes.module("honest callers", "bench.siege.callers", path, system.port, request, attack.clients)
     try:
         yield child, seen
         child.check()

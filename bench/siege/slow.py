@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from bench.siege.tokens import SLOW
+from bench.siege.tokens import SLOW_TOKEN
 from wire import frames, messages
 
 TURNS = 20  # a second; each serves the connections whose turn it is
@@ -43,9 +43,9 @@ LARGEST = 10 * MIB  # app.config.MAX_REQUEST_BYTES
 KINDS = {
     "heads": Kind(first=b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nX-A: ", drip=b"a"),
     "strangers": Kind(first=_post(1000), drip=b" "),
-    "bodies": Kind(first=_post(1000, SLOW), drip=b" "),
-    "large": Kind(first=_post(LARGEST, SLOW), drip=b" " * (32 * 1024), seconds=0.25),
-    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 200, read=1),
+    "bodies": Kind(first=_post(1000, SLOW_TOKEN), drip=b" "),
+    "large": Kind(first=_post(LARGEST, SLOW_TOKEN), drip=b" " * (32 * 1024), seconds=0.25),
+    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 6, seconds=5.0, read=1),
     "idle": Kind(read=1),
     "kept": Kind(first=b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
     "half": Kind(first=(1000).to_bytes(4, "big") + b"{" * 500),

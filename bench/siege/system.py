@@ -1,7 +1,12 @@
-"""The system under siege: an upstream, one that never answers, a worker for each, and the parent before both."""
+"""The system under siege: three upstreams, a worker for each, and the parent before them.
+
+One upstream answers at once, so that the CPU is what there is to share. One takes LATENCY_SECONDS, as real ones do, so
+that the places are: 64 fetches at once in its worker. One never answers.
+"""
 
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +21,21 @@ from bench.vies_call import CALL
 from devstack.memory import KIB_PER_MIB, Memory
 from devstack.worker import ROOTS, socket_path
 
-SILENT = "silent"
-SILENT_HOST = "silent.example"
+SLOW, SILENT = "slow", "silent"
+LATENCY_SECONDS = 0.5
 MODE = "session"  # its proof costs least
 FLOOD_MS = 2000  # what the flood's callers wait: bench.siege.callers.PATIENCE_SECONDS
 BACKLOG = 4096
-MANIFEST = f"""
-name = "{SILENT}"
-cid = 99
+MANIFEST = """
+name = "{name}"
+cid = {cid}
 port = 5000
-ecr_tag = "{SILENT}"
-pcr0_parameter = "/tytle/{{env}}/enclave/{SILENT}/pcr0"
+ecr_tag = "{name}"
+pcr0_parameter = "/tytle/{{env}}/enclave/{name}/pcr0"
 
 [[upstreams]]
-host = "{SILENT_HOST}"
-proxy_port = 8499
+host = "{name}.example"
+proxy_port = {cid}
 tls = true
 
 [[upstreams.rules]]
@@ -38,20 +43,21 @@ method = "GET"
 path = "/"
 max_response_bytes = 65536
 """
+CIDS = {SLOW: 8001, SILENT: 8002}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """What is running. The requests are files for `bench.siege.callers`; `socket` is the first worker's."""
+    """What is running. `requests` are files for `bench.siege.callers`, by caller and service; `socket` is the first
+    worker's, whose upstream answers at once.
+    """
 
     parent: Child
     worker: Child
     others: tuple[Child, ...]
     port: int
     socket: Path
-    honest: Path
-    flood: Path
-    silent_flood: Path
+    requests: Mapping[tuple[str, str], Path]
 
     @property
     def serving(self) -> tuple[Child, ...]:
@@ -65,25 +71,26 @@ def start(processes: Processes, stack: ExitStack) -> System:
     services = folder / "siege-services"
     services.mkdir()
     (services / "vies.toml").write_bytes((SERVICES / "vies.toml").read_bytes())
-    (services / f"{SILENT}.toml").write_text(MANIFEST, encoding="utf-8")
+    for name, cid in CIDS.items():
+        (services / f"{name}.toml").write_text(MANIFEST.format(name=name, cid=cid), encoding="utf-8")
     server = upstream.start(processes)
     worker, _ = ours.start_worker(processes, server)
-    silent = _start_silent(processes, stack, services)
+    others = (*_start_slow(processes, services), *_start_silent(processes, stack, services))
     application = f"bench.siege.parent:create({str(folder)!r}, {str(services)!r})"
     environ = {"TOKENS_FILE": str(tokens.write(folder))}
     parent, port = processes.gunicorn(application, how=CONFIGURED, environ=environ)
-    call = {**CALL, "mode": MODE}
+    calls = {ours.VIES.stem: CALL} | {name: {"url": f"https://{name}.example/", "method": "GET"} for name in CIDS}
     return System(
         parent=parent,
         worker=worker,
-        others=(server.child, silent),
+        others=(server.child, *others),
         port=port,
         socket=ours.worker_socket(processes),
-        honest=_request(folder / "honest.http", call, TOKEN),
-        flood=_request(folder / "flood.http", {**call, "timeoutMs": FLOOD_MS}, tokens.FLOOD),
-        silent_flood=_request(
-            folder / "silent.http", {"url": f"https://{SILENT_HOST}/", "method": "GET"}, tokens.FLOOD
-        ),
+        requests={
+            (caller, name): _request(folder / f"{caller}-{name}.http", {**call, "mode": MODE}, caller)
+            for caller in (tokens.HONEST, tokens.FLOOD)
+            for name, call in calls.items()
+        },
     )
 
 
@@ -98,23 +105,32 @@ def memory_mib(child: Child) -> float:
     return total / KIB_PER_MIB
 
 
-def _start_silent(processes: Processes, stack: ExitStack, services: Path) -> Child:
+def _start_slow(processes: Processes, services: Path) -> tuple[Child, Child]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    roots = processes.folder / "slow-roots.pem"
+    host = f"{SLOW}.example"
+    server = processes.module("slow upstream", "bench.siege.upstream", roots, host, port, LATENCY_SECONDS)
+    wait_for(server, roots.exists)
+    return server, _start_worker(processes, services, SLOW, roots, port)
+
+
+def _start_silent(processes: Processes, stack: ExitStack, services: Path) -> tuple[Child]:
     """Start the worker whose upstream never answers: a listener from which nobody accepts."""
     listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=BACKLOG))
-    folder = processes.folder
-    worker = processes.module(
-        "silent worker",
-        "bench.worker",
-        services / f"{SILENT}.toml",
-        folder,
-        folder / ROOTS,
-        listener.getsockname()[1],
-    )
-    wait_for(worker, socket_path(folder, SILENT).exists)
+    return (_start_worker(processes, services, SILENT, processes.folder / ROOTS, listener.getsockname()[1]),)
+
+
+def _start_worker(processes: Processes, services: Path, name: str, roots: Path, port: int) -> Child:
+    manifest, folder = services / f"{name}.toml", processes.folder
+    worker = processes.module(f"{name} worker", "bench.worker", manifest, folder, roots, port)
+    wait_for(worker, socket_path(folder, name).exists)
     return worker
 
 
-def _request(path: Path, call: dict[str, Any], token: str) -> Path:
+def _request(path: Path, call: dict[str, Any], caller: str) -> Path:
+    if caller == tokens.FLOOD:
+        call = {**call, "timeoutMs": FLOOD_MS}
     request = http_request("/attest/fetch", json.dumps(call).encode())
-    path.write_bytes(request.replace(TOKEN.encode(), token.encode()))
+    path.write_bytes(request.replace(TOKEN.encode(), tokens.of(caller).encode()))
     return path

@@ -5,10 +5,15 @@ from pathlib import Path
 
 from bench.caller import TOKEN
 
-FLOOD = "tytle_flood"
-SLOW = "tytle_slow"  # with the limits that a caller has who is given none
+HONEST, FLOOD, SLOW = "honest", "flood", "slow"
+SLOW_TOKEN = "tytle_slow"  # noqa: S105  of a parent that lives for a measurement, as the others
 MOST = 4096
-_CALLERS = {"honest": (TOKEN, MOST), "flood": (FLOOD, MOST), "slow": (SLOW, None)}
+_CALLERS = {HONEST: (TOKEN, MOST), FLOOD: ("tytle_flood", MOST), SLOW: (SLOW_TOKEN, None)}  # None: the default
+
+
+def of(caller: str) -> str:
+    """Return a caller's token."""
+    return _CALLERS[caller][0]
 
 
 def write(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """What was promised and what was seen: from the phases and events of an attack to a row of the table. Pure."""
 
+import itertools
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -7,19 +8,20 @@ from dataclasses import dataclass
 
 from bench.rounds import Spread
 from bench.siege import events
-from bench.siege.attacks import LEAST_GOODPUT, Attack
+from bench.siege.attacks import Attack
 from bench.siege.run import Phase, Seen
 
 BACK = 0.95  # of the peak, and
 SLOWER = 1.5  # times its 99th percentile, or
 SLACK_SECONDS = 0.1  # more, whichever is later: that of half a second is a few answers'
 MOST_RECOVERY_SECONDS = 5.0
+HALF = 0.5  # of the rate before an attack counts as a peak behind it: a machine that others use has no other measure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One attack. Goodput is a share of the calm times around it: `raw`, and `fair`, for the CPU time that attackers and
-    other jobs left. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
+    """One attack. Goodput is a share of the calm times around it: `raw`, and `fair`, for the CPU time that attackers
+    and other jobs left. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
     machine that went to other jobs, and `attackers` to the attackers.
     """
 
@@ -49,6 +51,9 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
     def fair(phase: Phase) -> float:
         return rate(phase) / phase.left
 
+    def settled(calm: Phase) -> float:
+        return events.rate(all_events, (calm.begin + calm.end) * HALF, calm.end)
+
     peaks = [rate(phase) for phase in seen.calm]
     raw, share = _shares(seen, rate), _shares(seen, fair)
     calm_p99 = statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.calm)
@@ -57,10 +62,10 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
             seen.honest,
             calm.begin,
             calm.end,
-            least_rate=BACK * min(peaks[0], rate(calm)),
+            least_rate=BACK * min(rate(before), max(settled(calm), rate(before) * HALF)),
             most_p99=max(SLOWER * calm_p99, calm_p99 + SLACK_SECONDS),
         )
-        for calm in seen.calm[1:]
+        for before, calm in itertools.pairwise(seen.calm)
     )
     honest = _count(seen.honest, seen.attack)
     flood = _count(seen.flood, seen.attack)
@@ -82,7 +87,7 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
         said=seen.said,
         noise=sum(one.others for one in phases) / sum(one.cores for one in phases),
         attackers=sum(one.attackers for one in seen.attack) / sum(one.cores for one in seen.attack),
-        broken=tuple(_broken(attack, share, recovery, seen, {**flood})),
+        broken=tuple(_broken(attack, raw if attack.placed else share, recovery, seen, flood)),
     )
 
 
@@ -104,7 +109,7 @@ def _count(found: Iterable[events.Event], phases: Iterable[Phase]) -> dict[str, 
 def _broken(
     attack: Attack, share: Spread, recovery: tuple[float | None, ...], seen: Seen, flood: dict[str, int]
 ) -> Iterable[str]:
-    if share.median < LEAST_GOODPUT:
+    if attack.least is not None and share.median < attack.least:
         yield f"goodput {share.median:.0%}"
     late = [one for one in recovery if one is None or one >= MOST_RECOVERY_SECONDS]
     if len(late) * 2 > len(recovery):
