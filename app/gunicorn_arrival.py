@@ -22,6 +22,7 @@ from app.patience import PAUSE_SECONDS, SILENCE_SECONDS, Patient
 
 MAX_HEAD_BYTES = 64 * 1024  # of request line and headers; what drips is kept in memory meanwhile
 RECEIVE_BYTES = 8192  # gunicorn's
+SEND_BUFFER_BYTES = 256 * 1024  # the kernel doubles it; left to itself it keeps 3 MB for each who does not read
 PAUSE_MICROSECONDS = round(PAUSE_SECONDS * 1_000_000)
 _LINE, _END = b"\r\n", b"\r\n\r\n"
 
@@ -65,10 +66,12 @@ class Caller(TConn):  # type: ignore[misc]
             OSError: TLS cannot be begun.
         """
         self.initialized = True
+        with contextlib.suppress(OSError):  # it has gone already, which is noticed soon enough
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if self.cfg.is_ssl:
             self.sock = ssl_wrap_socket(self.sock, self.cfg)
         else:
-            with contextlib.suppress(OSError):  # it has gone already, which is noticed soon enough
+            with contextlib.suppress(OSError):
                 self.sock.setblocking(True)  # a Connection takes it for granted
                 self.sock = Connection(fileno=self.sock.detach())
                 self.sock.limit(seconds=int(SILENCE_SECONDS))

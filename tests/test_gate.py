@@ -14,7 +14,9 @@ from werkzeug.test import TestResponse
 from app.admission import Admission
 from app.callers.proof import parse_proxies
 from app.config import MAX_REQUEST_BYTES, Config
+from app.errors import ApiError
 from app.gate import Gate
+from app.limits.bodies import BodyBudget, MeteredStream
 from app.limits.values import Limits
 from tests.fake_enclave import FakeEnclave, Peer, keeps, silent, wait_until
 from tests.gate_kit import SICAE, SICAE_URL, TOKEN, admitting, bearer, token_toml
@@ -357,6 +359,24 @@ def test_bodies_that_are_under_way_have_one_budget_and_the_rest_is_refused_befor
         assert refused(fits) == (400, "bad_request")
         numbers = gate_of(client).numbers()
         assert (numbers.body_bytes, numbers.refused_bodies) == (MIB, 1)
+
+
+def test_large_bodies_leave_room_for_small_ones() -> None:
+    budget = BodyBudget(80 * MIB)
+    for _ in range(35):
+        budget.reserve(2 * MIB)
+    chunks = MeteredStream(io.BytesIO(b" " * (3 * MIB)), budget)
+    assert len(chunks.read(MIB)) == MIB
+    for size in (2 * MIB, MIB + 1):
+        with pytest.raises(ApiError):
+            budget.reserve(size)
+    with pytest.raises(ApiError):
+        chunks.read(MIB)  # small, but part of what is not small any more
+    for _ in range(9):
+        budget.reserve(MIB)
+    with pytest.raises(ApiError):
+        budget.reserve(1)
+    assert (budget.held, budget.refused) == (80 * MIB, 4)
 
 
 def test_a_body_of_unknown_length_counts_as_it_comes(tmp_path: Path) -> None:

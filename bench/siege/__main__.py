@@ -1,6 +1,6 @@
 """`python -m bench.siege [NAME...] [--seconds N]`: attack, print the table, write bench/results/load.json.
 
-Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take four
+Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take five
 minutes, in three rounds each.
 """
 
@@ -75,7 +75,7 @@ def heading() -> str:
     """Return what stands above the table."""
     return (
         "goodput  good answers, as a share of the calm times around an attack, of the CPU time that attackers and\n"
-        "         others left (least-most of the rounds), and raw; calm: least-most of the calm times, for their median\n"
+        "         others left (least-most of the rounds), and raw; calm: the calm times themselves, for their median\n"
         "p99      of the honest callers, ms, calm > attack\n"
         "back     seconds from an attack's end until rate and p99 are those of calm times (-: not within the calm)\n"
         "memory   MiB of the parent, of the worker, before + the most that came to it\n"

@@ -9,7 +9,7 @@ from bench.siege.system import LATENCY_SECONDS, SILENT, SLOW, System
 LEAST_GOODPUT = 0.8  # of the peak of the same run
 OVERLOAD = 10  # times the peak
 CROWD = 400  # connections: more than the 192 threads of the parent
-READERS = 250
+READERS = 200  # more than the 192 threads
 IDLE = 1000
 
 VIES = "vies"
@@ -23,8 +23,9 @@ Command = tuple[str, ...]
 class Attack:
     """`commands` are started with the system and the peak of its honest callers (answers per second), who are `clients`
     that ask `service`. The memory of parent and worker may grow by `most_mib`. `floods`: one command is an open loop at
-    the same service, whose good answers count too. `placed`: places are what there is to share, and not the CPU, so that
-    goodput is promised as it is. `least` is what goodput is promised, None for what is only told.
+    the same service, whose good answers count too. `placed`: places are what there is to share, and not the CPU, so
+    that goodput is promised as it is. `ramp` are seconds before it counts. `least` is what goodput is promised, None
+    for what is only told.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Attack:
     clients: int = 16
     floods: bool = False
     placed: bool = False
+    ramp: float = 0.0
     least: float | None = LEAST_GOODPUT
 
 
@@ -71,8 +73,9 @@ ATTACKS = (
     ),
     Attack(
         name="answers",
-        what=f"{READERS} connections that ask for 340 KB without a token and read a byte every five seconds",
+        what=f"{READERS} connections that ask for 900 KB without a token and read a byte every five seconds",
         commands=lambda system, _: [slow("answers", READERS, system.port)],
+        ramp=3.0,  # what they ask for is served first, and costs what requests cost
         most_mib=64,
     ),
     Attack(

@@ -39,9 +39,9 @@ def classify(answer: bytes, seconds: float, patience: float) -> str:
         return GOOD if seconds <= patience else LATE
     if _REFUSAL.match(answer) or AT_CAPACITY in answer:
         return REFUSED
-    if answer.startswith(b"HTTP/1.1 200 ") and ATTESTED in answer:
-        return FAILED
     found = _CODE.match(answer)
+    if (answer.startswith(b"HTTP/1.1 200 ") and ATTESTED in answer) or (found and found[2] == b"deadline"):
+        return FAILED
     return " ".join([BAD, *(part.decode() for part in found.groups() if part)]) if found else BAD
 
 

@@ -22,8 +22,9 @@ class Event:
     """A request that ended at this instant, `seconds` after it was sent or due.
 
     `good`: a whole attested answer. `refused`: 429 or 503 with Retry-After and a code, or the enclave's own 503.
-    `failed`: a failure of the upstream's, attested. `late`: good, but after its caller's deadline. `bad`, with its status and code: any other answer. `lost`: none, the
-    connection ended. `unheard`: never sent, because every connection of its callers was in use.
+    `failed`: a failure of the upstream's, attested, or 504 `deadline`. `late`: good, but after its caller's deadline.
+    `bad`, with its status and code: any other answer. `lost`: none, the connection ended. `unheard`: never sent,
+    because every connection of its callers was in use.
     """
 
     at: float

@@ -113,6 +113,7 @@ def besiege(processes: Processes, system: System, attack: Attack, lengths: Lengt
         calm.append(_phase(system, honest, (), lengths.calm))
         for _ in range(lengths.rounds):
             children = [_start(processes, command) for command in attack.commands(system, peak)]
+            time.sleep(attack.ramp)
             attacks.append(_phase(system, honest, children, lengths.attack))
             for child in children:
                 child.check()

@@ -45,7 +45,7 @@ KINDS = {
     "strangers": Kind(first=_post(1000), drip=b" "),
     "bodies": Kind(first=_post(1000, SLOW_TOKEN), drip=b" "),
     "large": Kind(first=_post(LARGEST, SLOW_TOKEN), drip=b" " * (32 * 1024), seconds=0.25),
-    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 6, seconds=5.0, read=1),
+    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 16, seconds=5.0, read=1),
     "idle": Kind(read=1),
     "kept": Kind(first=b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
     "half": Kind(first=(1000).to_bytes(4, "big") + b"{" * 500),
