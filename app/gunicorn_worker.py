@@ -194,11 +194,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return SHORT_FAREWELL_SECONDS if self._is_scarce() else FAREWELL_SECONDS
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:  # gunicorn's signature
-        """Whether the connection can serve another request; where all of the body was read, there is none to drain."""
+        """Whether the connection can serve another request; what is left of a body is drained, if there is time."""
         body = conn.parser.mesg.body
         if keepalive and isinstance(body.reader, LengthReader) and not (body.reader.length or body.buf.tell()):
             return not body.failed
-        return keepalive and bool(conn.parser.finish_body(deadline=time.monotonic() + self._farewell()))
+        if not keepalive or self._is_scarce():
+            return False
+        return bool(conn.parser.finish_body(deadline=time.monotonic() + FAREWELL_SECONDS))
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer one request; return whether the connection may be kept."""

@@ -1,6 +1,6 @@
 """`python -m bench.siege [NAME...] [--seconds N]`: attack, print the table, write bench/results/load.json.
 
-Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take five
+Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take four
 minutes, in three rounds each.
 """
 
@@ -65,9 +65,9 @@ def fit(seconds: float, attacks: int) -> Lengths:
     """Return lengths with which so many attacks take about so long; LEAST where that is too short."""
     for rounds in (3, 2, 1):
         each = seconds / attacks - WARM_UP_SECONDS
-        unit = each / (rounds * 7 + 4)  # an attack is 3 of these, a calm 4
-        if unit * 4 >= LEAST.calm:
-            return Lengths(attack=3 * unit, calm=4 * unit, rounds=rounds)
+        unit = each / (rounds * 11 + 6)  # an attack is 5 of these, a calm 6
+        if unit * 6 >= LEAST.calm:
+            return Lengths(attack=5 * unit, calm=6 * unit, rounds=rounds)
     return LEAST
 
 

@@ -9,7 +9,9 @@ from bench.siege.system import LATENCY_SECONDS, SILENT, SLOW, System
 LEAST_GOODPUT = 0.8  # of the peak of the same run
 OVERLOAD = 10  # times the peak
 CROWD = 400  # connections: more than the 192 threads of the parent
-READERS = 200  # more than the 192 threads
+SLOW_PEERS = 800  # so that each process has more than its 96 threads, however unevenly they share them
+OPENING = 1.5  # seconds until they are all there
+READERS = 400
 IDLE = 1000
 
 VIES = "vies"
@@ -55,27 +57,30 @@ def flood(service: str, system: System, peak: float = PLACED / LATENCY_SECONDS) 
 ATTACKS = (
     Attack(
         name="heads",
-        what=f"{CROWD} heads, a byte a second",
-        commands=lambda system, _: [slow("heads", CROWD, system.port)],
+        what=f"{SLOW_PEERS} heads, a byte a second",
+        commands=lambda system, _: [slow("heads", SLOW_PEERS, system.port)],
         most_mib=64,
+        ramp=OPENING,
     ),
     Attack(
         name="strangers",
-        what=f"{CROWD} bodies, a byte a second, no token",
-        commands=lambda system, _: [slow("strangers", CROWD, system.port)],
+        what=f"{SLOW_PEERS} bodies, a byte every four seconds, no token",
+        commands=lambda system, _: [slow("strangers", SLOW_PEERS, system.port)],
         most_mib=64,
+        ramp=OPENING,
     ),
     Attack(
         name="bodies",
-        what=f"{CROWD} bodies, a byte a second, with a token",
-        commands=lambda system, _: [slow("bodies", CROWD, system.port)],
+        what=f"{SLOW_PEERS} bodies, a byte a second, with a token",
+        commands=lambda system, _: [slow("bodies", SLOW_PEERS, system.port)],
         most_mib=64,
+        ramp=OPENING,
     ),
     Attack(
         name="answers",
-        what=f"{READERS} connections that ask for 900 KB without a token and read a byte every five seconds",
+        what=f"{READERS} connections that ask for 670 KB without a token and read a byte every five seconds",
         commands=lambda system, _: [slow("answers", READERS, system.port)],
-        ramp=3.0,  # what they ask for is served first, and costs what requests cost
+        ramp=4.0,  # what they ask for is served first, and costs what requests cost
         most_mib=64,
     ),
     Attack(

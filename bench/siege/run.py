@@ -26,8 +26,8 @@ END_SECONDS = 20.0
 class Lengths:
     """Seconds of an attack and of the calm behind it, and how many rounds of both."""
 
-    attack: float = 3.0
-    calm: float = 4.0
+    attack: float = 2.5
+    calm: float = 3.0
     rounds: int = 3
 
 

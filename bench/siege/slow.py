@@ -18,6 +18,7 @@ from bench.siege.tokens import SLOW_TOKEN
 from wire import frames, messages
 
 TURNS = 20  # a second; each serves the connections whose turn it is
+OPEN_SECONDS = 0.001  # from one connection to the next: a burst would all be accepted by one of the parent's processes
 CONNECT_SECONDS = 1.0
 SMALL_BUFFER = 4096
 MIB = 1024 * 1024
@@ -42,10 +43,10 @@ def _post(length: int, token: str = "") -> bytes:
 LARGEST = 10 * MIB  # app.config.MAX_REQUEST_BYTES
 KINDS = {
     "heads": Kind(first=b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nX-A: ", drip=b"a"),
-    "strangers": Kind(first=_post(1000), drip=b" "),
+    "strangers": Kind(first=_post(1000), drip=b" ", seconds=4.0),  # the pace at which they come back, too
     "bodies": Kind(first=_post(1000, SLOW_TOKEN), drip=b" "),
     "large": Kind(first=_post(LARGEST, SLOW_TOKEN), drip=b" " * (32 * 1024), seconds=0.25),
-    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 16, seconds=5.0, read=1),
+    "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 12, seconds=5.0, read=1),
     "idle": Kind(read=1),
     "kept": Kind(first=b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
     "half": Kind(first=(1000).to_bytes(4, "big") + b"{" * 500),
@@ -81,7 +82,7 @@ class Slow:
                 self._move(number, sock)
             except OSError:
                 self._lose(number)
-        self.most = max(self.most, sum(sock is not None for sock in self._socks))
+        self.most = max(self.most, self.count - self._socks.count(None))
 
     def close(self) -> None:
         """Close every connection."""
@@ -129,7 +130,9 @@ def main(arguments: list[str]) -> int:
     slow = Slow(kind, int(address) if address.isdigit() else address, int(count))
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
-    slow.turn(range(slow.count))  # all at once
+    for number in range(slow.count):
+        slow.turn(range(number, number + 1))
+        time.sleep(OPEN_SECONDS)
     step = max(1, int(slow.count / (TURNS * kind.seconds)))
     began, turns = time.monotonic(), 0
     while not stopped:
