@@ -12,7 +12,7 @@ SECONDS ?= 60
 MINUTES ?= 2
 TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly nightly bench dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly nightly bench load dev requirements clean help
 .PHONY: deploy-check deploy-tools malice audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
@@ -79,6 +79,10 @@ endurance: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
+
+# Attacks on the whole system while honest callers work, and what goodput, memory and recovery are meanwhile.
+load: $(VENV)/ready
+	$(BIN)/python -m bench.siege $(ATTACKS) $(if $(filter command% environment%,$(origin SECONDS)),--seconds $(SECONDS))
 
 # What a deployment is rendered to, before the checkers of each format, and what it publishes, before a stand-in of AWS.
 deploy-check: $(VENV)-deploy/ready
@@ -152,6 +156,7 @@ help:
 	@echo "make serve  the same stack, left running, with a curl line that works"
 	@echo "make bench  figures, as ratios against named peers in the same run, with plots (12 minutes)"
 	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
+	@echo "make load   slow, idle, silent and too many callers, before real gunicorn and workers (4 minutes; SECONDS=100, ATTACKS='heads idle')"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page and the parent's status page in headless Chromium"

@@ -113,6 +113,14 @@ def test_of_a_flood_the_good_answers_count_and_bad_ones_break_the_promise() -> N
     assert verdict.broken == ("1 of the flood neither served nor refused properly",)
 
 
+def test_what_an_attack_costs_beyond_its_good_answers_is_the_refusals() -> None:
+    refused = tuple(Event(10 + n / 100, 0.01, REFUSED) for n in range(500))
+    verdict = judge(OVERLOAD, seen((20, 10, 20), during=phase(10.0), flood=refused))
+    assert verdict.answer_ms == pytest.approx(50.0)  # 20 s for 400
+    assert verdict.refusal_ms == pytest.approx(10.0)  # 10 s less 5 s for 100, by 500
+    assert judge(HEADS, seen((10, 10, 10), during=phase(10.0))).refusal_ms == 0.0
+
+
 def test_memory_that_grows_and_a_slow_recovery_break_the_promise() -> None:
     verdict = judge(HEADS, seen((10, 10, 10), during=phase(10.0), most=101.0 + HEADS.most_mib))
     assert verdict.broken == (f"memory of the parent +{HEADS.most_mib + 1} MiB",)

@@ -74,8 +74,8 @@ def fit(seconds: float, attacks: int) -> Lengths:
 def heading() -> str:
     """Return what stands above the table."""
     return (
-        "goodput  good answers, as a share of the calm times around an attack, of the CPU time that attackers and\n"
-        "         others left (least-most of the rounds), and raw; calm: the calm times themselves, for their median\n"
+        "goodput  good answers, as a share of the calm times around an attack (least-most of the rounds): of the CPU\n"
+        "         time that attackers and others left, but raw for overload and bulkhead; calm: the calm times themselves\n"
         "p99      of the honest callers, ms, calm > attack\n"
         "back     seconds from an attack's end until rate and p99 are those of calm times (-: not within the calm)\n"
         "memory   MiB of the parent, of the worker, before + the most that came to it\n"
@@ -93,8 +93,9 @@ def as_text(one: Verdict) -> str:
     rest = f"{one.raw.median:>4.0%} {calm:>9} {p99:>12} {back:>11} {memory:>15} {one.noise:>6.0%}"
     verdict = f"BROKEN: {'; '.join(one.broken)}" if one.broken else "held"
     heard = [f"honest {one.outcomes}", *([f"flood {one.flood}"] if one.flood else []), *map(_said, one.said[:3])]
-    below = [f"{one.what}; their own CPU {one.attackers:.0%} of the machine", *heard]
-    return "\n           ".join([f"{one.name:<10} {_percent(one.fair):<16} {rest}  {verdict}", *below])
+    cost = f"; CPU ms of an answer {one.answer_ms:.2f}, of a refusal {one.refusal_ms:.2f}" if one.flood else ""
+    below = [f"{one.what}; their own CPU {one.attackers:.0%} of the machine{cost}", *heard]
+    return "\n           ".join([f"{one.name:<10} {_percent(one.judged):<16} {rest}  {verdict}", *below])
 
 
 def _said(said: dict[str, object]) -> str:

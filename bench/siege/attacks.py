@@ -71,7 +71,7 @@ ATTACKS = (
     ),
     Attack(
         name="bodies",
-        what=f"{SLOW_PEERS} bodies, a byte a second, with a token",
+        what=f"{SLOW_PEERS} bodies, a byte every four seconds, with a token",
         commands=lambda system, _: [slow("bodies", SLOW_PEERS, system.port)],
         most_mib=64,
         ramp=OPENING,
@@ -86,7 +86,7 @@ ATTACKS = (
     Attack(
         name="large",
         what="bodies of 10 MiB at 128 KiB/s, with a token",
-        commands=lambda system, _: [slow("large", 100, system.port)],
+        commands=lambda system, _: [slow("large", 60, system.port)],
         most_mib=600,  # BODIES_MIB for each of two processes, and what they are read into
     ),
     Attack(

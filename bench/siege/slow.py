@@ -44,7 +44,7 @@ LARGEST = 10 * MIB  # app.config.MAX_REQUEST_BYTES
 KINDS = {
     "heads": Kind(first=b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nX-A: ", drip=b"a"),
     "strangers": Kind(first=_post(1000), drip=b" ", seconds=4.0),  # the pace at which they come back, too
-    "bodies": Kind(first=_post(1000, SLOW_TOKEN), drip=b" "),
+    "bodies": Kind(first=_post(1000, SLOW_TOKEN), drip=b" ", seconds=4.0),
     "large": Kind(first=_post(LARGEST, SLOW_TOKEN), drip=b" " * (32 * 1024), seconds=0.25),
     "answers": Kind(first=b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 12, seconds=5.0, read=1),
     "idle": Kind(read=1),

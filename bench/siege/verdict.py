@@ -21,14 +21,16 @@ HALF = 0.5  # of the rate before an attack counts as a peak behind it: a machine
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One attack. Goodput is a share of the calm times around it: `raw`, and `fair`, for the CPU time that attackers
-    and other jobs left. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
-    machine that went to other jobs, and `attackers` to the attackers.
+    and other jobs left; `judged` is one of them. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
+    machine that went to other jobs, and `attackers` to the attackers. `answer_ms` and `refusal_ms` are the system's CPU
+    time for each: of all calm times, and of what was left of the attacks' after their good answers (0: none refused).
     """
 
     name: str
     what: str
     raw: Spread
     fair: Spread
+    judged: Spread
     calm_noise: Spread
     p99_ms: tuple[float, float]
     recovery: tuple[float | None, ...]
@@ -36,6 +38,8 @@ class Verdict:
     outcomes: dict[str, int]
     flood: dict[str, int]
     said: tuple[dict[str, object], ...]
+    answer_ms: float
+    refusal_ms: float
     noise: float
     attackers: float
     broken: tuple[str, ...]
@@ -56,6 +60,7 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
 
     peaks = [rate(phase) for phase in seen.calm]
     raw, share = _shares(seen, rate), _shares(seen, fair)
+    judged = raw if attack.placed else share
     calm_p99 = statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.calm)
     recovery = tuple(
         events.recovery(
@@ -70,11 +75,13 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
     honest = _count(seen.honest, seen.attack)
     flood = _count(seen.flood, seen.attack)
     phases = (*seen.calm, *seen.attack)
+    answer = sum(one.system for one in seen.calm) / max(1, _count(seen.honest, seen.calm).get(events.GOOD, 0))
     return Verdict(
         name=attack.name,
         what=attack.what,
         raw=raw,
         fair=share,
+        judged=judged,
         calm_noise=Spread.of(peak / statistics.median(peaks) for peak in peaks),
         p99_ms=(
             calm_p99 * 1000,
@@ -85,9 +92,11 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
         outcomes=honest,
         flood=flood,
         said=seen.said,
+        answer_ms=answer * 1000,
+        refusal_ms=_refusal_seconds(seen.attack, Counter(honest) + Counter(flood), answer) * 1000,
         noise=sum(one.others for one in phases) / sum(one.cores for one in phases),
         attackers=sum(one.attackers for one in seen.attack) / sum(one.cores for one in seen.attack),
-        broken=tuple(_broken(attack, raw if attack.placed else share, recovery, seen, flood)),
+        broken=tuple(_broken(attack, judged, recovery, seen, flood)),
     )
 
 
@@ -104,6 +113,12 @@ def _count(found: Iterable[events.Event], phases: Iterable[Phase]) -> dict[str, 
     for phase in phases:
         counter.update(events.outcomes(found, phase.begin, phase.end))
     return dict(counter)
+
+
+def _refusal_seconds(attacks: Iterable[Phase], outcomes: Mapping[str, int], answer: float) -> float:
+    refused = outcomes.get(events.REFUSED, 0)
+    spent = sum(one.system for one in attacks) - outcomes.get(events.GOOD, 0) * answer
+    return max(0.0, spent / refused) if refused else 0.0
 
 
 def _broken(
