@@ -32,11 +32,18 @@ def _make_folder() -> None:
 if __name__ == "__config__":  # what gunicorn calls a file that it reads its settings from
     _make_folder()
 
-from app import listening, tls  # noqa: E402
+from app import confinement, last_words, listening, tls  # noqa: E402
 from app.config import ConfigError, read_callers, serving  # noqa: E402
 from app.log import Log  # noqa: E402
 from app.metrics import files  # noqa: E402
 from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
+
+if __name__ == "__config__":  # the master, before it reads a secret; its processes are forked from it
+    try:
+        confinement.confine()
+    except confinement.NotConfined as exc:
+        raise SystemExit(f"The parent does not start: {exc}") from exc
+    last_words.install(Log())
 
 _serving = serving(os.environ)
 
@@ -54,6 +61,7 @@ FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context
 
 bind = _serving.bind
 worker_class = "app.gunicorn_worker.Worker"
+logger_class = "app.last_words.ServerLogger"
 workers = _serving.processes
 threads = DEFAULT_THREADS  # per process, one for each call under way; how services share them: app.limits.bulkheads
 timeout = 150  # above the longest deadline a caller may ask for (120 s)

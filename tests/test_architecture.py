@@ -47,6 +47,7 @@ ROOMS = {
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
+            "confinement.py": "ctypes",
             "gunicorn_worker.py": "socket",
             "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
