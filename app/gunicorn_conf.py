@@ -9,8 +9,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
 MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
@@ -38,14 +39,23 @@ from app.log import Log  # noqa: E402
 from app.metrics import files  # noqa: E402
 from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
 
-if __name__ == "__config__":  # the master, before it reads a secret; its processes are forked from it
-    try:
-        confinement.confine()
-    except confinement.NotConfined as exc:
-        raise SystemExit(f"The parent does not start: {exc}") from exc
-    last_words.install(Log())
+T = TypeVar("T")
 
-_serving = serving(os.environ)
+
+def _or_stop(read: Callable[[], T]) -> T:
+    """Return what is read, or stop with our own words alone: gunicorn would print a traceback, with the texts of what
+    lies behind an error, such as a line of a file."""
+    try:
+        return read()
+    except (ConfigError, confinement.NotConfined) as exc:
+        raise SystemExit(f"The parent does not start: {exc}") from None
+
+
+if __name__ == "__config__":  # the master, before it reads a secret; its processes are forked from it
+    last_words.install(Log())
+    _or_stop(confinement.confine)
+
+_serving = _or_stop(lambda: serving(os.environ))
 
 
 def _read_context() -> Any:
@@ -57,7 +67,7 @@ def _read_context() -> Any:
         raise ConfigError(f"TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_ROOTS: {exc.strerror or exc}") from exc
 
 
-FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context)
+_or_stop(lambda: FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context))
 
 bind = _serving.bind
 worker_class = "app.gunicorn_worker.Worker"

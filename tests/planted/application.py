@@ -1,6 +1,7 @@
 """The parent for gunicorn as it is deployed: four services, archive, spans, callers; and routes that have defects.
 
-Each defect holds what its caller sent and lets Python, a library or gunicorn speak about it.
+Each defect holds what its caller sent and lets Python, a library or gunicorn speak about it. A leak lets it out by one
+outlet, on purpose: that shows that this outlet is looked at.
 """
 
 from __future__ import annotations
@@ -8,13 +9,16 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from flask import Flask, request
+from flask import Flask, current_app, request
+from prometheus_client import CollectorRegistry, Counter
 
 from app import create_app
 from app.archive.settings import ArchiveSettings
@@ -76,11 +80,6 @@ def unwinds(said: str) -> None:
     request.environ["tests.unwinds"] = said
 
 
-def aborts(said: str) -> None:
-    kept.append(said * 100)
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
 DEFECTS: dict[str, Callable[[str], None]] = {
     "raises": raises,
     "in-thread": in_thread,
@@ -89,9 +88,52 @@ DEFECTS: dict[str, Callable[[str], None]] = {
     "logs": logs,
     "server-logs": server_logs,
     "unwinds": unwinds,
-    "aborts": aborts,
 }
-kept: list[str] = []
+
+
+def to_log(said: str) -> None:
+    os.write(2, f"{said}\n".encode())
+
+
+def to_numbers(said: str) -> None:
+    Counter("leak", "A leak.", ("path",), registry=CollectorRegistry()).labels(said).inc()
+
+
+def to_spans(said: str) -> None:
+    current_app.extensions["tracer"]._library.start_span("leak", attributes={"header": said}).end()
+
+
+def to_temporary_files(said: str) -> None:
+    with tempfile.NamedTemporaryFile("w", delete=False) as file:
+        file.write(said)
+
+
+def to_state(said: str) -> None:
+    current_app.extensions["leaks"].joinpath("leak").write_text(said)
+
+
+def to_nitro_cli(said: str) -> None:
+    subprocess.run(
+        ["nitro-cli", "describe-enclaves"],
+        env={"PATH": os.environ["PATH"], "SAID": said},
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+def to_command_lines(said: str) -> None:
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)", said])
+
+
+LEAKS: dict[str, Callable[[str], None]] = {
+    "parent's log": to_log,
+    "numbers": to_numbers,
+    "spans": to_spans,
+    "temporary files": to_temporary_files,
+    "nitro-cli": to_nitro_cli,
+    "state": to_state,
+    "command lines": to_command_lines,
+}
 
 
 def create(folder: str) -> Flask:
@@ -110,12 +152,19 @@ def create(folder: str) -> Flask:
         )
     )
     app.add_url_rule("/defects/<name>", "defect", _defect, methods=["POST"])
+    app.add_url_rule("/leaks/<name>", "leak", _leak, methods=["POST"])
     app.teardown_request(_unwind)
+    app.extensions["leaks"] = here / STATE
     return app
 
 
 def _defect(name: str) -> str:
     DEFECTS[name](request.get_data(as_text=True))
+    return "survived"
+
+
+def _leak(name: str) -> str:
+    LEAKS[name](request.get_data(as_text=True))
     return "survived"
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import cbor2
 
@@ -23,6 +24,7 @@ Fields = Callable[[str], dict[str, Any]]
 HEADERS = {"Content-Type": "application/json"}
 HANG_MS = 400
 OPENINGS = {
+    "bare": "/ HTTP/1.1\r\n",
     "chunked": "POST /attest/fetch HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n",
     "long": "POST /attest/fetch HTTP/1.1\r\nContent-Length: 1000\r\nContent-Type: application/json\r\n",
 }
@@ -95,12 +97,14 @@ def head(text: Callable[[str], str]) -> Way:
     return way
 
 
-def target(path: str, *, method: str = "GET", body: bool = False, call: bool = False) -> Way:
+def target(
+    path: str, *, method: str = "GET", body: bool = False, call: bool = False, spell: Callable[[str], str] = str
+) -> Way:
     """Ask for a path; {} stands for the secret, which is also the `body`. `call` sends a good one instead."""
 
     def way(world: World, secret: str) -> bytes:
         sent = _call() if call else secret.encode() if body else b""
-        return ask(world, sent, path=path.format(*[secret] * path.count("{}")), method=method)
+        return ask(world, sent, path=path.format(*[spell(secret)] * path.count("{}")), method=method)
 
     return way
 
@@ -156,6 +160,10 @@ def late(why: str) -> Way:
 
 def defect(name: str) -> Way:
     return lambda world, secret: ask(world, secret.encode(), path=f"/defects/{name}")
+
+
+def leak(outlet: str) -> Way:
+    return lambda world, secret: ask(world, secret.encode(), path=f"/leaks/{quote(outlet)}")
 
 
 def nearly_sealed(fields: Fields) -> Way:

@@ -5,6 +5,7 @@ archive holds answers, so what may be in an attested answer may be there. `code`
 the secret got as far as it was meant to.
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from tests.planted.asking import (
     fetch,
     head,
     late,
+    leak,
     nearly_sealed,
     query,
     raw,
@@ -40,6 +42,10 @@ FAILED = '"success":false'
 ABSENT = {"url": "https://api.monerium.app/x"}
 MISNAMED = {"url": f"https://{MISNAMED_HOST}/", "method": "GET", "headers": {}, "body": None}
 _NO_DIGITS = str.maketrans("23456789", "ABCDEFGH")
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,7 @@ OF_A_CALL = (
     row("call: path", fetch(lambda s: {"url": account(s)}), 200, OK, ATTESTED),
     row("call: query", fetch(lambda s: {"url": account() + f"?reference={s}"}), 200, OK, ATTESTED),
     row("call: query's key", fetch(lambda s: {"url": account() + f"?{s}=1"}), 200, "query.not-allowed"),
-    row("call: other path", fetch(lambda s: {"url": f"https://vault.example/{s}"}), 200, "path.not-allowed"),
+    row("call: other path", fetch(lambda s: {"url": f"https://vault.example/{s}"}), 200, "path.not-allowed", ANSWER),
     row("call: userinfo", fetch(lambda s: {"url": f"https://u:{s}@vault.example/"}), 400, "url.userinfo"),
     row("call: fragment", fetch(lambda s: {"url": account() + f"#{s}"}), 400, "url.fragment"),
     row("call: port", fetch(lambda s: {"url": f"https://vault.example:{s}/"}), 400, "url.port"),
@@ -98,13 +104,13 @@ OF_A_CALL = (
     row("call: broken base64", fetch(lambda s: {"body": f"{s}=!", "bodyEncoding": "base64"}), 400, "bad_request"),
     row("call: too large for the policy", fetch(lambda s: {"body": s * 4096}), 200, "body.too-large"),
     row("call: body's encoding", fetch(lambda s: {"bodyEncoding": s}), 400, "bad_request"),
-    row("call: challenge", fetch(lambda s: {"challenge": s}), 200, OK, ATTESTED),
+    row("call: challenge", fetch(lambda s: {"challenge": _base64(s)}), 200, OK, ATTESTED),
     row("call: broken challenge", fetch(lambda s: {"challenge": f"{s}*"}), 400, "bad_request"),
     row("call: mode", fetch(lambda s: {"mode": s}), 400, "bad_request"),
     row("call: time", fetch(lambda s: {"timeoutMs": s}), 400, "bad_request"),
     row("call: id", fetch(lambda s: {"id": s}), 200, OK, NAMED),
     row("call: broken id", fetch(lambda s: {"id": f"{s} "}), 400, "bad_request"),
-    row("call: unknown field", fetch(lambda s: {s: 1}), 400, "bad_request"),
+    row("call: unknown field", fetch(lambda s: {s: 1}), 400, "bad_request", ANSWER),
     row("call: value of an unknown field", fetch(lambda s: {"x": s}), 400, "bad_request"),
     row("call: no url", fetch(lambda s: {"url": "", "body": s}), 400, "bad_request"),
     row("call: broken JSON", raw(lambda s: b'{"url": "' + s + b'" "method"}'), 400, "bad_request"),
@@ -116,19 +122,19 @@ OF_A_CALL = (
     row("call: too large", raw(lambda s: s * 400_000), 413, "too_large"),
 )
 OF_OTHER_QUESTIONS = (
-    row(
-        "query: parameter",
-        query(lambda s: {"params": {"countryCode": "PT", "vatNumber": s[:12]}}),
-        200,
-        "",
-        ATTESTED,
+    Input(
+        name="query: parameter",
+        plant=query(lambda s: {"params": {"countryCode": "PT", "vatNumber": s}}),
+        status=200,
+        may=ATTESTED,
+        make=lambda: fresh(12).upper(),
     ),
     row("query: broken parameter", query(lambda s: {"params": {"countryCode": s}}), 200, "params.refused"),
     row("query: parameter's name", query(lambda s: {"params": {s: 1}}), 200, "params.refused", ANSWER),
     row("query: service", query(lambda s: {"service": s}), 404, "no_enclave"),
     row("query: operation", query(lambda s: {"operation": s}), 200, "operation.unknown"),
     row("query: schema", query(lambda s: {"schema": s}), 200, "schema.unknown"),
-    row("query: unknown field", query(lambda s: {s: 1}), 400, "bad_request"),
+    row("query: unknown field", query(lambda s: {s: 1}), 400, "bad_request", ANSWER),
     row("sealed: request", sealed("request"), 200),
     row("sealed: request's path", sealed("path"), 200),
     row("sealed: request's id", sealed("id"), 200),
@@ -138,7 +144,7 @@ OF_OTHER_QUESTIONS = (
     row("sealed: ciphertext", nearly_sealed(lambda s: {"sealed": s}), 200, "sealed.unknown-key"),
     row("sealed: key", nearly_sealed(lambda s: {"keyId": s}), 400, "bad_request"),
     row("sealed: service", nearly_sealed(lambda s: {"service": s}), 404, "no_enclave"),
-    row("sealed: unknown field", nearly_sealed(lambda s: {s: 1}), 400, "bad_request"),
+    row("sealed: unknown field", nearly_sealed(lambda s: {s: 1}), 400, "bad_request", ANSWER),
 )
 OF_THE_REQUEST = (
     row("request: token", with_header("Authorization", "Bearer {}"), 401, "unauthenticated"),
@@ -216,7 +222,7 @@ OF_THE_REQUEST = (
         "bad_request",
     ),
     row("request: header with NUL", head(lambda s: f"GET / HTTP/1.1\r\nX: {s}\0\r\n\r\n"), 400, "bad_request"),
-    row("request: method", head(lambda s: f"{s[:20].upper()} / HTTP/1.1\r\n\r\n"), 405, "method_not_allowed"),
+    row("request: method", head(lambda s: f"{s[:20].upper()} {resolve('bare')}"), 405, "method_not_allowed"),
     row("request: not a method", head(lambda s: f"{s} / HTTP/1.1\r\n\r\n"), 400, "bad_request"),
     row("request: HTTP/2", head(lambda s: f"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{s}"), 400, "bad_request"),
     row(
@@ -233,7 +239,7 @@ OF_THE_REQUEST = (
     row("target: escaped path", target("/%ff%00{}"), 404, "not_found"),
     row("target: double slash", target("//{}/x"), 404, "not_found"),
     row("target: absolute", target("http://u:{}@parent/"), 200),
-    row("target: query", target("/health?{}={}"), 200),
+    row("target: query", target("/livez?{}={}"), 200),
     row("target: query of a question", target("/attest/fetch?token={}", method="POST", call=True), 200, OK),
     row("target: fragment", target("/livez#{}"), 200),
     row("target: answer's id", target("/attestations/{}"), 404, "not_found"),
@@ -241,7 +247,7 @@ OF_THE_REQUEST = (
     row("target: parameter of the log", target("/log/proof?leaf=00&{}=1"), 400, "bad_request"),
     row("target: size", target("/log/consistency?from={}&to=1"), 400, "bad_request"),
     row("target: service", target("/enclaves/{}/identity"), 404, "no_enclave"),
-    row("target: challenge", target("/enclaves/vault/identity?challenge={}"), 200, "", ANSWER),
+    row("target: challenge", target("/enclaves/vault/identity?challenge={}", spell=_base64), 200, "", ANSWER),
     row("target: broken challenge", target("/enclaves/vault/identity?challenge=*{}"), 400, "bad_request"),
     row("target: static file", target("/static/{}"), 404, "not_found"),
     row("target: metric's name", target("/metrics?name[]={}"), 200),
@@ -272,4 +278,17 @@ OF_DEFECTS = (
     row("defect: raises", defect("raises"), 500, "internal_error"),
     row("defect: unwinds", defect("unwinds"), 500, "internal_error"),
 )  # fmt: skip
-INPUTS = (*OF_A_CALL, *OF_OTHER_QUESTIONS, *OF_THE_REQUEST, *OF_ANSWERS, *OF_DEFECTS)
+# What leaks on purpose is seen: `may` is what must be seen, too.
+OF_LEAKS = tuple(
+    row(f"leak: {outlet}", leak(outlet), 200, "survived", frozenset({outlet, *more}))
+    for outlet, more in (
+        ("parent's log", ()),
+        ("numbers", ("pages",)),
+        ("spans", ()),
+        ("temporary files", ()),
+        ("nitro-cli", ()),
+        ("state", ()),
+        ("command lines", ()),
+    )
+)
+INPUTS = (*OF_A_CALL, *OF_OTHER_QUESTIONS, *OF_THE_REQUEST, *OF_ANSWERS, *OF_DEFECTS, *OF_LEAKS)

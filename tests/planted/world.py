@@ -184,7 +184,7 @@ class World:
         kinds = {
             "parent's log": "parent.log", "worker's log": "worker *.log", "nitro-cli": "nitro-cli.log",
             "pages": "pages/*", "spans": "spans", "numbers": "numbers/*", "temporary files": "tmp/**/*",
-            "state": "state/*", "archive": "archive.db*", "command lines": "command lines", "answers": "answers/*",
+            "state": "state/**/*", "archive": "archive.db*", "command lines": "command lines", "answers": "answers/*",
         }  # fmt: skip
         return {
             f"{kind}/{path.relative_to(self.folder)}": path
