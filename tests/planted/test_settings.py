@@ -74,6 +74,7 @@ SETTINGS = (
     _tracing("traces: a broken timeout", "OTEL_EXPORTER_OTLP_TIMEOUT", "{}"),
     _tracing("traces: a broken attribute", "OTEL_RESOURCE_ATTRIBUTES", "{}"),
 )
+LOOKED_AT = tuple(setting for setting in SETTINGS if not setting.name.startswith("traces"))  # by the doctor
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,7 @@ def test_a_setting_that_does_not_work_is_named_and_its_secret_is_not_said(
     assert sightings({half: half for half in halves(secret)}, {"log": log}) == [], text[-3000:]
 
 
-@pytest.mark.parametrize(
-    "setting", (each for each in SETTINGS if not each.name.startswith("traces")), ids=lambda each: each.name
-)
+@pytest.mark.parametrize("setting", LOOKED_AT, ids=lambda setting: setting.name)
 def test_the_doctor_does_not_say_it_either(setting: Setting, tmp_path: Path) -> None:
     secret = fresh()
     environ = {"PATH": "/usr/bin:/bin", "SERVICES": "vies", **setting.environ(secret, tmp_path / "file")}
