@@ -141,3 +141,19 @@ def test_the_environment_and_memory_are_shown_to_no_neighbour(confined: str, see
             looked[name] = b"Permission denied" not in done.stderr
         process.communicate(b"\n", timeout=20)
     assert looked == dict.fromkeys(("environ", "mem", "maps"), seen)
+
+
+def test_a_unit_that_lets_no_memory_become_executable_does_not_keep_the_parent_from_it() -> None:
+    """Loading ctypes once needed such memory; the units forbid it (MemoryDenyWriteExecute)."""
+    pr_set_mdwe, refuse_exec_gain = 65, 1  # Linux 6.3
+    program = f"""
+import ctypes, subprocess, sys
+if ctypes.CDLL(None).prctl({pr_set_mdwe}, {refuse_exec_gain}, 0, 0, 0) != 0:
+    raise SystemExit("this kernel has no such setting")
+done = subprocess.run([sys.executable, "-c", "from app import confinement; confinement.confine()"])
+raise SystemExit(done.returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if "no such setting" in done.stderr:
+        pytest.skip("NOT SHOWN: this kernel cannot refuse executable memory (PR_SET_MDWE, Linux 6.3)")
+    assert done.returncode == 0, done.stderr
