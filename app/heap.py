@@ -19,4 +19,4 @@ def keep_small() -> bool:
     except AttributeError:  # not glibc
         return False
     wanted = ((_M_ARENA_MAX, HEAPS), (_M_MMAP_THRESHOLD, LARGE_BYTES), (_M_TRIM_THRESHOLD, LARGE_BYTES))
-    return all([mallopt(name, value) for name, value in wanted])
+    return sum(mallopt(name, value) for name, value in wanted) == len(wanted)
