@@ -19,4 +19,5 @@ def keep_small() -> bool:
     except AttributeError:  # not glibc
         return False
     wanted = ((_M_ARENA_MAX, HEAPS), (_M_MMAP_THRESHOLD, LARGE_BYTES), (_M_TRIM_THRESHOLD, LARGE_BYTES))
-    return sum(mallopt(name, value) for name, value in wanted) == len(wanted)
+    taken = [mallopt(name, value) for name, value in wanted]
+    return all(taken)
