@@ -49,6 +49,7 @@ ROOMS = {
             "archive/tables.py": "sqlalchemy",
             "confinement.py": "ctypes",
             "gunicorn_worker.py": "socket",
+            "heap.py": "ctypes",
             "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
