@@ -191,7 +191,7 @@ def sealed(where: str) -> Way:
         said = {"service": VAULT, "keyId": sealer.key_id.hex(), "sealed": base64.b64encode(sealed).decode()}
         answer = ask(world, json.dumps(said).encode(), path="/attest/sealed")
         opened = sealer.open(answer.partition(b"\r\n\r\n")[2])
-        expected = "nonsense" not in where and where != "refused"
+        expected = where not in ("nonsense", "refused")
         if opened["success"] is not expected:
             raise ValueError(f"the enclave answered {opened.get('error')}")
         return answer
