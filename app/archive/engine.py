@@ -19,6 +19,7 @@ PRAGMAS = (
     "journal_mode = WAL",  # readers never wait for the writer
     "synchronous = FULL",  # what was committed survives a power failure
     "secure_delete = ON",  # what retention removes is overwritten
+    "cache_size = -256",  # KiB for each connection; the system caches the file, too, and 2 MiB in each only add up
 )
 
 
@@ -30,8 +31,8 @@ def open_engine(address: str) -> Engine:
     """
     try:
         url = make_url(address)
-    except ArgumentError as exc:
-        raise ConfigError("ARCHIVE_URL: not a database URL") from exc
+    except (ArgumentError, ValueError):  # the latter holds a part of the password, where that has an @ in it
+        raise ConfigError("ARCHIVE_URL: not a database URL; write @ : / % in a password as %40 %3A %2F %25") from None
     if url.drivername == "sqlite":
         return _sqlite(url)
     if url.drivername == "postgresql+psycopg":

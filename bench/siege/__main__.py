@@ -75,7 +75,7 @@ def heading() -> str:
     """Return what stands above the table."""
     return (
         "goodput  good answers, as a share of the calm times around an attack (least-most of the rounds): of the CPU\n"
-        "         time that attackers and others left, but raw for overload and bulkhead; calm: the calm times themselves\n"
+        "         time that attackers and others left, but raw for overload and bulkhead; calm: the calm times\n"
         "p99      of the honest callers, ms, calm > attack\n"
         "back     seconds from an attack's end until rate and p99 are those of calm times (-: not within the calm)\n"
         "memory   MiB of the parent, of the worker, before + the most that came to it\n"

@@ -21,9 +21,10 @@ HALF = 0.5  # of the rate before an attack counts as a peak behind it: a machine
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One attack. Goodput is a share of the calm times around it: `raw`, and `fair`, for the CPU time that attackers
-    and other jobs left; `judged` is one of them. `recovery` is in seconds, None where it was not seen within the calm, `noise` the share of the
-    machine that went to other jobs, and `attackers` to the attackers. `answer_ms` and `refusal_ms` are the system's CPU
-    time for each: of all calm times, and of what was left of the attacks' after their good answers (0: none refused).
+    and other jobs left; `judged` is one of them. `recovery` is in seconds, None where it was not seen within the calm,
+    `noise` the share of the machine that went to other jobs, and `attackers` to the attackers. `answer_ms` and
+    `refusal_ms` are the system's CPU time for each: of all calm times, and of what was left of the attacks' after
+    their good answers (0: none refused).
     """
 
     name: str
