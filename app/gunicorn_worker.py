@@ -97,7 +97,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._make_room()
 
     def on_pending_socket_readable(self, conn: Any, client: Any) -> None:  # gunicorn's name
-        """Let a thread take what has come. (Called by the main thread, as all that follows here.)"""
+        """Let a thread take what has come. (Called by the main thread, as all that follows here.)
+
+        The rest of a head that drips is looked at here, which costs less than a thread's turn; not under TLS.
+        """
+        if conn.until is not None and not self.cfg.is_ssl and not _is_whole(conn):
+            return
         self.poller.unregister(client)
         del self._arriving[conn]
         self.enqueue_req(conn)
@@ -233,6 +238,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
         refusal = MALFORMED if isinstance(exc, errors.ParseException | OSError) else BUG  # OSError: of TLS
         _tell(client, REFUSALS.get(type(exc), refusal), exc)
+
+
+def _is_whole(conn: Caller) -> bool:
+    """Whether there is something to do for a thread: a head, or an end."""
+    try:
+        return conn.arrive()
+    except (OSError, errors.ParseException):
+        return True  # the thread meets it again
 
 
 def _tell(sock: Any, refusal: tuple[int, str, str], exc: Exception) -> None:

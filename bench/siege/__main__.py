@@ -1,5 +1,7 @@
 """`python -m bench.siege [NAME...] [--seconds N]`: attack, print the table, write bench/results/load.json.
 
+Chosen attacks, such as heads and idle, go into load-heads-idle.json.
+
 Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take four
 minutes, in three rounds each.
 """
@@ -22,7 +24,7 @@ from bench.siege.attacks import ATTACKS
 from bench.siege.run import WARM_UP_SECONDS, Lengths, besiege, measure_peak
 from bench.siege.verdict import Verdict, judge
 
-RESULTS = Path(__file__).parent.parent / "results" / "load.json"
+RESULTS = Path(__file__).parent.parent / "results"
 Peaks = dict[tuple[str, int], float]  # answers per second, by service and honest callers
 DESCRIPTORS = 8192
 PEAK_SECONDS = 3.0
@@ -50,12 +52,13 @@ def main(arguments: list[str]) -> int:
             peaks[key] = peaks[key] or measure_peak(processes, system, attack, PEAK_SECONDS)
             verdicts.append(judge(attack, besiege(processes, system, attack, lengths, peak=peaks[key])))
             print(as_text(verdicts[-1]), flush=True)
-    _write(facts, lengths, peaks, verdicts)
+    path = RESULTS / f"{'-'.join(['load', *options.names])}.json"
+    _write(path, facts, lengths, peaks, verdicts)
     broken = [one for one in verdicts if one.broken]
     told = ", ".join(
         f"{clients} callers of {service} {peak:,.0f} answers/s" for (service, clients), peak in peaks.items()
     )
-    print(f"\npeaks: {told}; {RESULTS.relative_to(RESULTS.parent.parent.parent)}")
+    print(f"\npeaks: {told}; {path.relative_to(RESULTS.parent.parent)}")
     for one in broken:
         print(f"BROKEN  {one.name}: {'; '.join(one.broken)}")
     return 1 if broken else 0
@@ -106,11 +109,11 @@ def _percent(spread: Spread) -> str:
     return f"{spread.median:.0%} ({spread.least:.0%}-{spread.most:.0%})"
 
 
-def _write(facts: dict[str, object], lengths: Lengths, peaks: Peaks, verdicts: Sequence[Verdict]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
+def _write(path: Path, facts: dict[str, object], lengths: Lengths, peaks: Peaks, verdicts: Sequence[Verdict]) -> None:
+    path.parent.mkdir(exist_ok=True)
     told = [{"service": service, "clients": clients, "rate": rate} for (service, clients), rate in peaks.items()]
     found = {"machine": facts, "lengths": asdict(lengths), "peaks": told, "attacks": [asdict(one) for one in verdicts]}
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
