@@ -16,7 +16,7 @@ _NO_SESSION = NullSession()  # one for all: it refuses to be written to
 
 def here() -> Any:
     """Return `flask.g` itself, for the request at hand: every look through the proxy costs more than what it finds."""
-    return g._get_current_object()  # type: ignore[attr-defined]
+    return g._get_current_object()
 
 
 def asked() -> Request:
@@ -88,10 +88,10 @@ class Application(Flask):
     def process_response(self, response: Any) -> Response:
         """Call what is to be called after each request, the last first."""
         for step in reversed(self.after_request_funcs[None]):
-            response = step(response)  # type: ignore[assignment]
+            response = step(response)
         return response  # type: ignore[no-any-return]
 
-    def do_teardown_request(self, exc: BaseException | None = None) -> None:  # type: ignore[override]
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
         """Call what is to be called at the end of each request, however it ended, the last first."""
         for step in reversed(self.teardown_request_funcs[None]):
             step(exc)

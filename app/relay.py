@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,9 @@ MARGIN_MS = 500  # kept back from the caller's time, so that the enclave's answe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Courier:
-    """Takes questions through the gate to enclaves, and notes how that went in the log and, if there is one, the archive.
+    """Takes questions through the gate to enclaves, and notes how that went.
 
-    `timeout_ms` is how long a caller waits who does not say.
+    `timeout_ms` is how long a caller waits who does not say. Without `archive` no answer is stored.
     """
 
     gate: Gate
@@ -129,9 +129,10 @@ class Reply(Response):
         headers = Headers((("X-Enclave", served.enclave.name), *boot, ("Content-Type", "application/json"), length))
         super().__init__([reply], headers=headers)
 
-    def get_wsgi_headers(self, environ: Any) -> Headers:  # noqa: ARG002  werkzeug's signature
-        """Return the headers as they are. Werkzeug copies them to change a Location, or the length of a 204 or 304."""
-        return self.headers
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """As werkzeug's, which looks for what would change headers or body: this is always a whole 200 of a known size."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
 
 
 def summarise(payload: bytes) -> Report:
