@@ -130,7 +130,7 @@ class Reply(Response):
         super().__init__([reply], headers=headers)
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """As werkzeug's, which looks for what would change headers or body: this is always a whole 200 of a known size."""
+        """As werkzeug's, which looks for what changes headers or body: this is always a whole 200 of a known size."""
         start_response(self.status, self.headers.to_wsgi_list())
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.response  # type: ignore[return-value]
 
