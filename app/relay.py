@@ -77,17 +77,8 @@ class Courier:
         passage.heard(served.enclave.cid, report)
         if archive is not None:
             archive.keep(served.carried.reply, caller=state.caller, request_id=state.request_id)
-        self.log.event(
-            event,
-            requestId=state.request_id,
-            **of_caller(state.caller),
-            service=fleet.service.name,
-            enclave=served.enclave.name,
-            success=report.success,
-            status=report.status,
-            ms=round((time.monotonic() - began) * 1000),
-            **({} if trace is None else {"traceId": passage.trace.id}),
-        )
+        ms = round((time.monotonic() - began) * 1000)
+        self._say(event, served, report, ms=ms, trace_id=None if trace is None else passage.trace.id)
         return Reply(served)
 
     def ask(
@@ -117,6 +108,21 @@ class Courier:
             raise ApiError(504, "deadline", f"Enclave communication failed: {exc}") from exc
         except (PeerLost, FrameError) as exc:
             raise ApiError(502, "enclave_unreachable", f"Enclave communication failed: {exc}") from exc
+
+    def _say(self, event: str, served: Served, report: Report, *, ms: int, trace_id: str | None) -> None:
+        """Log how a question ended."""
+        state = here()
+        self.log.event(
+            event,
+            requestId=state.request_id,
+            **of_caller(state.caller),
+            service=served.enclave.service.name,
+            enclave=served.enclave.name,
+            success=report.success,
+            status=report.status,
+            ms=ms,
+            **({} if trace_id is None else {"traceId": trace_id}),
+        )
 
 
 class Reply(Response):
