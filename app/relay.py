@@ -132,7 +132,9 @@ class Reply(Response):
         reply, report = served.carried.reply, served.carried.report
         boot = () if report is None else (("X-Enclave-Boot", report.boot),)
         length = ("Content-Length", str(len(reply)))
-        headers = Headers((("X-Enclave", served.enclave.name), *boot, ("Content-Type", "application/json"), length))
+        headers = Headers()
+        # At once, not by `add`, which looks for line ends in each: these are ours, the settings' and the hex of a boot.
+        headers._list = [("X-Enclave", served.enclave.name), *boot, ("Content-Type", "application/json"), length]
         super().__init__([reply], headers=headers)
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
