@@ -15,6 +15,7 @@ import certifi
 
 from devstack.nsm_pki import NsmPki
 from devstack.soft_nsm import SoftNsm
+from enclave_worker import system
 from enclave_worker.__main__ import serve
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--key-seconds", type=float, help="how long a sealing key is current, and then still accepted")
     options = parser.parse_args(arguments)
     policy = manifest.load(options.manifest.read_bytes())
+    system.keep_to_one_cpu()
     pki = NsmPki.kept_in(options.folder / NSM_ROOT, options.folder / NSM_ROOT_KEY)
     nsm = SoftNsm(service_time=options.nsm_seconds, pki=pki)
     roots = Path(certifi.where()) if options.live else options.folder / ROOTS
