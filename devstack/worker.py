@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--nsm-seconds", type=float, default=0.0, help="service time of the soft NSM")
     parser.add_argument("--key-seconds", type=float, help="how long a sealing key is current, and then still accepted")
     options = parser.parse_args(arguments)
+    system.forbid_core_dumps()  # an image's boot does more: enclave_worker.boot.confine_process
     policy = manifest.load(options.manifest.read_bytes())
     system.keep_to_one_cpu()
     pki = NsmPki.kept_in(options.folder / NSM_ROOT, options.folder / NSM_ROOT_KEY)
