@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     system.forbid_core_dumps()  # an image's boot does more: enclave_worker.boot.confine_process
     policy = manifest.load(options.manifest.read_bytes())
+    system.keep_to_one_cpu()
     pki = NsmPki.kept_in(options.folder / NSM_ROOT, options.folder / NSM_ROOT_KEY)
     nsm = SoftNsm(service_time=options.nsm_seconds, pki=pki)
     roots = Path(certifi.where()) if options.live else options.folder / ROOTS
