@@ -1,0 +1,152 @@
+"""What runs out on a host: room on the disk, file descriptors, somebody who reads the log."""
+
+import contextlib
+import os
+import resource
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.endurance.parent import ARCHIVE
+from devstack.endurance.system import Place
+from tests.faults.parent import REQUIRED
+from tests.faults.processes import not_starting
+from tests.faults.registry import Ask, fault
+from tests.faults.world import World, wait_until
+
+VIES: Place = ("vies", 0)
+FULL = Path("/dev/full")  # every write fails with ENOSPC
+TOO_FEW = 12  # descriptors
+
+
+# --- disk
+
+
+@contextlib.contextmanager
+def full(world: World) -> Iterator[None]:
+    """No room is left on the parent's disk."""
+    if not world.has_disk:
+        pytest.skip("no small disk can be mounted here: that is for root")
+    filler = world.disk / "filler"
+    with filler.open("wb") as file:
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(file.fileno(), bytes(1024 * 1024))
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(file.fileno(), bytes(512))
+    yield
+    filler.unlink()
+
+
+@fault("parent's disk", "full")
+def fill_disk(world: World, moment: str) -> Iterator[Ask | None]:
+    """ENOSPC for the archive and the state. At a start: of the parent."""
+    with full(world):
+        if moment == "at start":
+            world.restart_parent()
+        yield None
+
+
+@fault("parent's disk", "full, and an archive is demanded")
+def fill_demanded(world: World, moment: str) -> Iterator[Ask | None]:
+    """As above; the operator wants no answer that is not archived."""
+    world.restart_parent(**{REQUIRED: "1"})
+    with full(world):
+        world.ask()  # the first one that cannot be saved is how the parent finds out
+        world.ask()
+        wait_until("both processes know", lambda: [world.ask() for _ in range(4)] == ["503 archive_unavailable"] * 4)
+        yield None
+    wait_until("it saves again", lambda: [world.ask() for _ in range(6)] == ["verified"] * 6)
+    world.restart_parent()
+    del moment
+
+
+@fault("parent's disk", "archive locked")
+def lock_archive(world: World, _: str) -> Iterator[Ask | None]:
+    """Another program writes to the database, and does not end."""
+    holder = sqlite3.connect(world.disk / ARCHIVE, isolation_level=None)
+    try:
+        holder.execute("BEGIN IMMEDIATE")
+        yield None
+    finally:
+        holder.close()
+
+
+@fault("parent's disk", "state folder gone")
+def remove_state(world: World, _: str) -> Iterator[Ask | None]:
+    """Somebody cleared it away."""
+    state, aside = world.disk / "state", world.disk / "aside"
+    state.rename(aside)
+    yield None
+    aside.rename(state)
+
+
+@contextlib.contextmanager
+def writing_to(world: World, name: str, target: Path) -> Iterator[None]:
+    """What a process that starts within writes goes to `target`."""
+    log, aside = world.logs / f"{name}.log", world.logs / f"{name}.aside"
+    log.rename(aside)
+    log.symlink_to(target)
+    yield
+    log.unlink()
+    aside.rename(log)
+
+
+@fault("parent's log", "full")
+def fill_parents_log(world: World, _: str) -> Iterator[Ask | None]:
+    """Each line fails with ENOSPC."""
+    with writing_to(world, "gunicorn", FULL):
+        world.restart_parent()
+        yield None
+    world.restart_parent()
+
+
+@fault("enclave's console", "full")
+def fill_enclaves_console(world: World, _: str) -> Iterator[Ask | None]:
+    """Each line fails with ENOSPC."""
+    with writing_to(world, "vies-0", FULL):
+        world.kill(VIES)
+        world.start(VIES)
+        yield None
+    world.kill(VIES)
+    world.start(VIES)
+
+
+# --- file descriptors
+
+
+@contextlib.contextmanager
+def no_descriptors(*pids: int) -> Iterator[None]:
+    """These processes can open nothing more."""
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
+    for pid, (_, hard) in before.items():
+        taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        lowest = next(number for number in range(max(taken) + 2) if number not in taken)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))  # a new one gets the lowest number that is free
+    yield
+    for pid, limits in before.items():
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+@fault("parent's file descriptors", "none left")
+def exhaust_parent(world: World, moment: str) -> Iterator[Ask | None]:
+    """EMFILE. At a start: a dozen in all."""
+    if moment == "at start":
+        with not_starting(world, descriptors=TOO_FEW) as start:
+            yield start
+        return
+    if moment == "before the request":
+        world.connection.close()
+    with no_descriptors(*world.servers):
+        yield None
+
+
+@fault("enclave's file descriptors", "none left")
+def exhaust_enclave(world: World, _: str) -> Iterator[Ask | None]:
+    """EMFILE for every new connection, from the parent and to the upstream."""
+    with no_descriptors(world.enclave_pid(VIES)):
+        yield None
