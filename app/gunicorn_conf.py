@@ -9,9 +9,11 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+AGAIN_SECONDS = 1.0  # until another process is started for one that could not begin
 NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
 MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
 
@@ -38,7 +40,10 @@ from app.log import Log  # noqa: E402
 from app.metrics import files  # noqa: E402
 from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
 
-_serving = serving(os.environ)
+try:
+    _serving = serving(os.environ)
+except ConfigError as exc:  # gunicorn would show a stack trace
+    raise SystemExit(f"The parent does not start: {exc}") from exc
 
 
 def _read_context() -> Any:
@@ -50,7 +55,10 @@ def _read_context() -> Any:
         raise ConfigError(f"TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_ROOTS: {exc.strerror or exc}") from exc
 
 
-FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context)
+try:
+    FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context)
+except ConfigError as exc:  # gunicorn would show a stack trace
+    raise SystemExit(f"The parent does not start: {exc}") from exc
 
 bind = _serving.bind
 worker_class = "app.gunicorn_worker.Worker"
@@ -117,7 +125,12 @@ def post_worker_init(worker: Any) -> None:
     """
     monitor, numbers = _extension(worker, "monitor"), _extension(worker, "numbers")
     if monitor is not None:
-        monitor.start(stopping=lambda: not worker.alive)
+        try:
+            monitor.start(stopping=lambda: not worker.alive)
+        except OSError as exc:  # of the state folder; an error that gunicorn sees would end master and siblings
+            Log().event("not started", what="state folder", error=exc.strerror)
+            time.sleep(AGAIN_SECONDS)
+            raise SystemExit(1) from exc
     if numbers is not None:
         numbers.start()
 

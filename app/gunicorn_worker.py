@@ -12,9 +12,14 @@ threads are free for everybody else.
 As shipped, the main thread waits up to two seconds for a caller to take note that its connection ends. While it waits
 for one, nobody is accepted or heard, and when the process is to end, kept connections close with requests in them. Here
 the thread that answered waits.
+
+As shipped, a process that has no descriptor left for a new connection ends, and every call under way in it. Here new
+connections wait. As shipped, a process whose master was killed keeps its kept connections as long as they are used, and
+the port with them, so that no other master can start. Here it ends as it does when it is told to.
 """
 
 import contextlib
+import errno
 import gc
 import socket
 import struct
@@ -42,6 +47,7 @@ LINGER_MICROSECONDS = 50_000  # how long a thread waits for a connection's next 
 FAREWELL_SECONDS, SHORT_FAREWELL_SECONDS = 2.0, 0.1  # gunicorn's, for a caller to close; and when threads are scarce
 BUSY_SHARE = 0.75  # of the threads may be taken, by calls or by such waiting, before none of them waits any more
 RECEIVE_BYTES = 8192  # gunicorn's
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept(2); it ends when something is closed
 MALFORMED = (400, "Bad Request", "bad_request")
 BUG = (500, "Internal Server Error", "internal_error")
 
@@ -70,6 +76,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Prepare the process that serves."""
         self._taken = 0  # threads that serve or linger, and connections that wait for one; of the main thread
         self._many = int(self.cfg.threads * BUSY_SHARE)
+        self._full = False  # whether the last connection that came could not be taken
         # gunicorn asks for some twenty settings for each request, and each would be looked up through two calls
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -80,6 +87,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
         super().run()
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection; where there is no descriptor for it, let it wait until something else has happened, or
+        a second. (Called by the main thread.)"""
+        try:
+            super().accept(listener)
+            self._full = False
+        except OSError as exc:
+            if exc.errno not in NO_ROOM:
+                raise
+            if not self._full:
+                Log().event("full", what="descriptors", error=exc.strerror)
+            self._full = True
+            self.set_accept_enabled(False)  # gunicorn's next round enables it again
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; without it this process is about to end. (Called by the main thread.)"""
+        if not super().is_parent_alive():
+            self.alive = False
+        return bool(self.alive)
 
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection that has something to read to a thread. (Called by the main thread.)"""

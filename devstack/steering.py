@@ -1,10 +1,11 @@
 """What goes wrong inside one enclave worker of a laptop, while it runs: its NSM, its clock, its NSM's clock.
 
-Rule: one small file beside the worker's socket says so, written whole or not at all, and looked at for every request.
-Without the file nothing is wrong.
+Rule: one small file beside the worker's socket says so, written in one piece, and looked at for every request. The
+worker keeps it open, so that looking needs no descriptor. An empty file says that nothing is wrong.
 """
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from nsm.errors import ErrorCode
 
 LATE_SECONDS, FOREVER_SECONDS = 0.7, 600.0
 POLL_SECONDS = 0.02
+FILE_BYTES = 256
 NSM_FAULTS: Mapping[str, Fault] = {
     "error": Answers(ErrorCode.InternalError),
     "time-out": Fails(),
@@ -38,41 +40,38 @@ class Steered:
 
     def write(self, path: Path) -> None:
         """Make this hold from now on."""
-        beside = path.with_suffix(".new")
-        beside.write_text(json.dumps({"nsm": self.nsm, "ahead": self.ahead, "nsm_ahead": self.nsm_ahead}))
-        beside.replace(path)
+        text = json.dumps({"nsm": self.nsm, "ahead": self.ahead, "nsm_ahead": self.nsm_ahead})
+        with path.open("r+b", buffering=0) as file:
+            file.write(text.ljust(FILE_BYTES).encode("ascii"))
 
     @classmethod
-    def read(cls, path: Path) -> "Steered":
-        """Return what holds now."""
-        try:
-            return cls(**json.loads(path.read_text()))
-        except FileNotFoundError:
-            return cls()
+    def read(cls, file: int) -> "Steered":
+        """Return what holds now, as an open file has it."""
+        return cls(**json.loads(os.pread(file, FILE_BYTES, 0) or b"{}"))
 
 
 class Steering:
     """The NSM and the clock of a worker, as the file at `path` has them."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = os.open(path, os.O_RDONLY | os.O_CREAT)
 
     def clock_ms(self) -> int:
         """Return what the enclave takes for Unix milliseconds."""
-        return round((time.time() + Steered.read(self._path).ahead) * 1000)
+        return round((time.time() + Steered.read(self._file).ahead) * 1000)
 
     def nsm_clock(self) -> float:
         """Return what the NSM takes for Unix seconds."""
-        return time.time() + Steered.read(self._path).nsm_ahead
+        return time.time() + Steered.read(self._file).nsm_ahead
 
     def sleep(self, seconds: float) -> None:
         """Let the NSM's time pass, or less, where what is wrong ends before."""
-        end, wrong = time.monotonic() + seconds, Steered.read(self._path).nsm
-        while time.monotonic() < end and Steered.read(self._path).nsm == wrong:
+        end, wrong = time.monotonic() + seconds, Steered.read(self._file).nsm
+        while time.monotonic() < end and Steered.read(self._file).nsm == wrong:
             time.sleep(POLL_SECONDS)
 
     def exchange(self, nsm: SoftNsm, request: bytes) -> bytes:
         """Put a request to the NSM. Raises: what `SoftNsm.exchange` raises."""
-        wrong = Steered.read(self._path).nsm
+        wrong = Steered.read(self._file).nsm
         nsm.fault = None if wrong is None else NSM_FAULTS[wrong]
         return nsm.exchange(request)

@@ -2,8 +2,9 @@
 
 `python -m devstack.worker MANIFEST FOLDER [--number N] [--live] [--nsm-seconds S] [--key-seconds S] [--steered]`. It
 listens on FOLDER/NAME.sock, or on FOLDER/NAME-N.sock as a further enclave of the service, and reaches the upstream with
-proxy port P through FOLDER/relay-P.sock. FOLDER/nsm-root.pem is the root of its documents, and of those of the next worker in this
-folder, as AWS's is of all. With --steered its NSM and clocks go wrong as FOLDER/NAME-N.steer says (devstack.steering).
+proxy port P through FOLDER/relay-P.sock. FOLDER/nsm-root.pem is the root of its documents, and of those of the next
+worker in this folder, as AWS's is of all. With --steered its NSM and clocks go wrong as FOLDER/NAME-N.steer says
+(devstack.steering).
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """Callers that do something wrong, byte by byte."""
 
 import http.client
-import json
 import socket
 import struct
 import time
@@ -146,14 +145,4 @@ def ask_for_room(world: World, _: str) -> str:
     sent = question.data
     with connected(world) as sock:
         sock.sendall(bytes_of(question, sent, length=TOO_LARGE_BYTES)[:HALF_BYTES])
-        return heard(world, sock, question, sent)
-
-
-@caller("says less than it sends")
-def say_less(world: World, _: str) -> str:
-    """Counts wrong: the rest of its body is the next request, and is none."""
-    question = world.question()
-    sent = question.data
-    with connected(world) as sock:
-        sock.sendall(bytes_of(question, sent, length=len(json.dumps({})) + HALF_BYTES))
         return heard(world, sock, question, sent)

@@ -3,22 +3,27 @@
 import contextlib
 import os
 import resource
+import shutil
+import signal
 import sqlite3
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from devstack.endurance.parent import ARCHIVE
-from devstack.endurance.system import Place
+from devstack.endurance.system import Place, answers
+from devstack.parent import STATE
 from tests.faults.parent import REQUIRED
-from tests.faults.processes import not_starting
 from tests.faults.registry import Ask, fault
 from tests.faults.world import World, wait_until
 
 VIES: Place = ("vies", 0)
 FULL = Path("/dev/full")  # every write fails with ENOSPC
-TOO_FEW = 12  # descriptors
+STARTING_SECONDS = 2.5
+MOMENT_SECONDS = 1.5
 
 
 # --- disk
@@ -43,15 +48,33 @@ def full(world: World) -> Iterator[None]:
 
 @fault("parent's disk", "full")
 def fill_disk(world: World, moment: str) -> Iterator[Ask | None]:
-    """ENOSPC for the archive and the state. At a start: of the parent."""
+    """ENOSPC for the archive and the state. At a start of the parent: its processes come up when there is room."""
+    if moment != "at start":
+        with full(world):
+            yield None
+        return
+    world.stop_parent()
+    shutil.rmtree(world.disk / STATE)  # what is left there would make room when it is cleared away
     with full(world):
-        if moment == "at start":
-            world.restart_parent()
+        world.begin_parent()
+        time.sleep(STARTING_SECONDS)
+        yield lambda: "it serves" if answers(world.url, "/livez") else "no answer"
+    wait_until("there is room, and it serves", world.is_whole)
+
+
+@fault("a process of the parent", "killed while the disk is full")
+def kill_without_room(world: World, _: str) -> Iterator[Ask | None]:
+    """No other can begin until there is room; its sibling serves."""
+    pid = world.servers[0]
+    with full(world):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(STARTING_SECONDS)
         yield None
+    wait_until("there is room for another", lambda: world.is_whole_without([pid]))
 
 
 @fault("parent's disk", "full, and an archive is demanded")
-def fill_demanded(world: World, moment: str) -> Iterator[Ask | None]:
+def fill_demanded(world: World, _: str) -> Iterator[Ask | None]:
     """As above; the operator wants no answer that is not archived."""
     world.restart_parent(**{REQUIRED: "1"})
     with full(world):
@@ -61,7 +84,6 @@ def fill_demanded(world: World, moment: str) -> Iterator[Ask | None]:
         yield None
     wait_until("it saves again", lambda: [world.ask() for _ in range(6)] == ["verified"] * 6)
     world.restart_parent()
-    del moment
 
 
 @fault("parent's disk", "archive locked")
@@ -119,34 +141,38 @@ def fill_enclaves_console(world: World, _: str) -> Iterator[Ask | None]:
 
 
 @contextlib.contextmanager
-def no_descriptors(*pids: int) -> Iterator[None]:
-    """These processes can open nothing more."""
+def no_descriptors(*pids: int) -> Iterator[Callable[[], None]]:
+    """These processes can open nothing more, until what is given is called."""
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
     for pid, (_, hard) in before.items():
         taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
         lowest = next(number for number in range(max(taken) + 2) if number not in taken)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))  # a new one gets the lowest number that is free
-    yield
-    for pid, limits in before.items():
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+    def give_back() -> None:
+        for pid, limits in before.items():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+    yield give_back
+    give_back()
 
 
 @fault("parent's file descriptors", "none left")
 def exhaust_parent(world: World, moment: str) -> Iterator[Ask | None]:
-    """EMFILE. At a start: a dozen in all."""
-    if moment == "at start":
-        with not_starting(world, descriptors=TOO_FEW) as start:
-            yield start
-        return
-    if moment == "before the request":
-        world.connection.close()
-    with no_descriptors(*world.servers):
+    """EMFILE for every new connection, from callers and to enclaves. Who connects waits for a descriptor."""
+    with no_descriptors(*world.servers) as give_back:
+        if moment == "before the request":
+            world.connection.close()
+            threading.Timer(MOMENT_SECONDS, give_back).start()
         yield None
 
 
 @fault("enclave's file descriptors", "none left")
-def exhaust_enclave(world: World, _: str) -> Iterator[Ask | None]:
-    """EMFILE for every new connection, from the parent and to the upstream."""
+def exhaust_enclave(world: World, moment: str) -> Iterator[Ask | None]:
+    """EMFILE for every new connection, from the parent and to the upstream. At a start: it has none yet."""
+    if moment == "at start":
+        world.kill(VIES)
+        world.start(VIES)
     with no_descriptors(world.enclave_pid(VIES)):
         yield None

@@ -20,17 +20,22 @@ def _nsm(name: str) -> None:
         yield None
         world.steer(PLACE, Steered())
 
-    def break_nsm_of_session(world: World, _: str) -> Iterator[Ask | None]:
+    fault("NSM", name)(break_nsm)
+
+
+def _nsm_of_session(name: str) -> None:
+    def break_nsm(world: World, _: str) -> Iterator[Ask | None]:
         world.steer(PLACE, Steered(nsm=name))
         yield lambda: world.ask(mode="session")
         world.steer(PLACE, Steered())
 
-    fault("NSM", name)(break_nsm)
-    fault("NSM, with a session's document", name)(break_nsm_of_session)
+    fault("NSM, with a session's document", name)(break_nsm)
 
 
 for _name in NSM_FAULTS:
     _nsm(_name)
+for _name in ("error", "hang"):
+    _nsm_of_session(_name)
 
 
 @fault(TWO_ENCLAVES, "NSM fails")
@@ -43,7 +48,7 @@ def break_one_nsm(world: World, _: str) -> Iterator[Ask | None]:
     yield None
     world.steer(FIRST_OF_TWO, Steered())
     for _try in range(100):  # it is asked for a document each ten seconds, and comes back with the first
-        if world.is_ready() and world.ask(victim="sicae") == "verified":
+        if world.is_whole() and [world.ask(victim="sicae") for _ in range(2)] == ["verified"] * 2:
             return
         time.sleep(0.2)
 

@@ -55,7 +55,7 @@ FIELDS = {"id", "component", "fault", "moment", "caller", "others", "next", "sho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row. `caller` is what the disturbed caller sees; `shown_by` names tests on two machines that show the same."""
+    """One row. `caller` is what the disturbed caller sees; `shown_by` names tests of booted images."""
 
     id: str
     component: str

@@ -1,7 +1,7 @@
-"""The parent for gunicorn in the fault matrix: enclaves behind links on TCP, a disk of its own, a clock that may be off.
+"""The parent for gunicorn in the fault matrix: enclaves behind links on TCP, a disk of its own, a clock to be set.
 
 `gunicorn "tests.faults.parent:create('FOLDER')"`. FOLDER/links.json says where each enclave's link listens, FOLDER/disk
-holds state and archive, and FOLDER/parent.clock, if it is there, how many seconds the host's clock is ahead.
+holds state and archive, and FOLDER/parent.clock how many seconds the host's clock is ahead.
 """
 
 import json
@@ -15,6 +15,7 @@ from devstack.endurance import parent
 from wire.addresses import LoopbackAddress
 
 LINKS, DISK, CLOCK = "links.json", "disk", "parent.clock"
+CLOCK_BYTES = 32
 REQUIRED = "FAULTS_ARCHIVE_REQUIRED"
 
 
@@ -31,12 +32,10 @@ def create(folder: str) -> Flask:
 
 def _let_the_clock_be_off(path: Path) -> None:
     right = time.time_ns
+    file = os.open(path, os.O_RDONLY | os.O_CREAT)  # open for ever: a clock needs no descriptor each time
 
     def off() -> int:
-        try:
-            return right() + round(float(path.read_text(encoding="ascii")) * 1e9)
-        except FileNotFoundError:
-            return right()
+        return right() + round(float(os.pread(file, CLOCK_BYTES, 0) or b"0") * 1e9)
 
     time.time_ns = off
     time.time = lambda: off() / 1e9

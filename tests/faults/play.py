@@ -1,6 +1,7 @@
 """Plays one row: breaks something, asks, looks at the others, mends it, asks again, and counts what is left behind."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -177,7 +178,7 @@ def _beside(row: Row, neighbour: Neighbour, seen: Seen, *, same: bool) -> Iterat
         yield "was never served"
     bad = [ended for ended in ends if ended != "verified"]
     if row.others == "served at a second try":
-        again = list(zip(ends, ends[1:], strict=False))
+        again = list(itertools.pairwise(ends))
         yield from (f"twice in a row {first!r}" for first, second in again if "verified" not in (first, second))
         return
     yield from bad

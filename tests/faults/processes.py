@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -56,7 +55,7 @@ def kill_server(world: World, _: str) -> Iterator[Ask | None]:
     os.kill(pid, signal.SIGKILL)
     wait_until("it is gone", lambda: pid not in world.servers)
     yield None
-    wait_until("a new process", lambda: pid not in world.servers and len(world.servers) == 2 and world.is_ready())
+    wait_until("a new process", lambda: world.is_whole_without([pid]))
 
 
 @fault("a process of the parent", "hangs")
@@ -79,7 +78,7 @@ def reload(world: World, _: str) -> Iterator[Ask | None]:
     before = set(world.servers)
     os.kill(world.master, signal.SIGHUP)
     yield None
-    wait_until("a reload", lambda: not before & set(world.servers) and len(world.servers) == 2 and world.is_ready())
+    wait_until("a reload", lambda: world.is_whole_without(before))
 
 
 @fault("parent", "reloaded with a broken list of callers")
@@ -91,7 +90,7 @@ def reload_broken(world: World, moment: str) -> Iterator[Ask | None]:
     before = set(world.servers)
     os.kill(world.master, signal.SIGHUP)
     if moment == "before the request":
-        wait_until("a reload", lambda: not before & set(world.servers) and world.is_ready())
+        wait_until("a reload", lambda: world.is_whole_without(before))
     yield None
     path.write_bytes(right)
     yield from _reloaded(world)
@@ -100,7 +99,7 @@ def reload_broken(world: World, moment: str) -> Iterator[Ask | None]:
 def _reloaded(world: World) -> Iterator[Ask | None]:
     before = set(world.servers)
     os.kill(world.master, signal.SIGHUP)
-    wait_until("a reload", lambda: not before & set(world.servers) and len(world.servers) == 2 and world.is_ready())
+    wait_until("a reload", lambda: world.is_whole_without(before))
     yield from ()
 
 
@@ -109,7 +108,7 @@ def end_parent(world: World, _: str) -> Iterator[Ask | None]:
     """SIGTERM: what it has begun it finishes."""
     os.kill(world.master, signal.SIGTERM)
     yield None
-    _restart(world)
+    world.restart_parent()
 
 
 @fault("parent", "killed")
@@ -118,7 +117,7 @@ def kill_parent(world: World, _: str) -> Iterator[Ask | None]:
     for pid in (world.master, *world.servers):
         os.kill(pid, signal.SIGKILL)
     yield None
-    _restart(world)
+    world.restart_parent()
 
 
 @fault("master of the parent", "killed")
@@ -128,7 +127,7 @@ def kill_master(world: World, _: str) -> Iterator[Ask | None]:
     os.kill(world.master, signal.SIGKILL)
     yield None
     wait_until("its processes end", lambda: not any(_lives(pid) for pid in before))
-    _restart(world)
+    world.restart_parent()
 
 
 def _lives(pid: int) -> bool:
@@ -139,35 +138,30 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _restart(world: World) -> None:
-    world.restart_parent()
-    wait_until("all are ready", world.is_ready)
-
-
 @fault("parent", "no enclave is there")
 def start_alone(world: World, _: str) -> Iterator[Ask | None]:
     """It starts before the enclave does."""
+    world.stop_parent()
     world.kill(VIES)
-    world.restart_parent()
+    world.start_parent()
     yield None
     world.start(VIES)
+    wait_until("all are there", world.is_whole)
 
 
 @contextlib.contextmanager
-def not_starting(world: World, *, descriptors: int | None = None, **environ: str) -> Iterator[Ask]:
-    """The parent is down; what is asked is whether it starts, with so few descriptors or these variables more."""
+def not_starting(world: World, **environ: str) -> Iterator[Ask]:
+    """The parent is down; what is asked is whether it starts, with these variables more."""
     world.stop_parent()
 
     def start() -> str:
         process = world.begin_parent(**environ)
-        if descriptors is not None:  # long before Python has come up in it
-            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
         with contextlib.suppress(subprocess.TimeoutExpired):
             return "does not start" if process.wait(START_SECONDS) else "ended well"
         return "starts" if answers(world.url, "/livez") else "neither starts nor ends"
 
     yield start
-    _restart(world)
+    world.restart_parent()
 
 
 @fault("parent", "its list of callers is broken")
@@ -182,9 +176,8 @@ def start_broken(world: World, _: str) -> Iterator[Ask | None]:
 @fault("parent", "its port is taken")
 def start_without_port(world: World, _: str) -> Iterator[Ask | None]:
     """Somebody else listens there; gunicorn tries five times, a second apart."""
-    with not_starting(world) as start:
-        with socket.create_server(("127.0.0.1", world.port)):
-            yield start
+    with not_starting(world) as start, socket.create_server(("127.0.0.1", world.port)):
+        yield start
 
 
 # --- an enclave

@@ -175,12 +175,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 PART = HEAD + b"Content-Length: 20000\r\n\r\n" + b"x" * 9_000
 WHOLE = HEAD + b"Content-Length: 5\r\n\r\nhello"
 SCRIPTS: dict[tuple[str, str], Script] = {
-    ("cut", "while waiting"): (ReadRequest(), Cut()),
     ("cut", "half of the answer in"): (ReadRequest(), Send(PART), Cut()),
-    ("closed", "while waiting"): (ReadRequest(), CloseNotify()),
     ("closed", "half of the answer in"): (ReadRequest(), Send(PART), CloseNotify()),
     ("reset", "while waiting"): (ReadRequest(), Reset()),
-    ("reset", "half of the answer in"): (ReadRequest(), Send(PART), Reset()),
     ("stalls", "half of the answer in"): (ReadRequest(), Send(PART)),
     ("slow drip", "half of the answer in"): (ReadRequest(), Drip(PART, delay=0.02, size=8)),
     ("garbage", "while waiting"): (ReadRequest(), Send(bytes(range(256)) * 8), CloseNotify()),
@@ -259,4 +256,3 @@ def certificate_expires(world: World, _: str) -> Iterator[Ask | None]:
 def _short(world: World) -> Profile:
     until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SHORT_LIVED_SECONDS)
     return replace(world.authority.profile(vies.HOST), not_after=until)
-

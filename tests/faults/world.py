@@ -10,7 +10,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +20,14 @@ from devstack.endurance.calls import Answer, Connection, Ended
 from devstack.endurance.invented import Numbers
 from devstack.endurance.memory import Sample, sample_of
 from devstack.endurance.questions import Catalogue, Question
-from devstack.endurance.system import Layout, Place, System, answers
+from devstack.endurance.system import PROCESSES, Layout, Place, System, answers
 from devstack.endurance.verifying import Verifier, boot_in
+from devstack.parent import STATE
 from devstack.relay import Relay
 from devstack.steering import Steered
 from devstack.worker import socket_path, steer_path
 from tests.enclave_kit import in_threads
-from tests.faults.parent import CLOCK, DISK, LINKS
+from tests.faults.parent import CLOCK, CLOCK_BYTES, DISK, LINKS
 from tests.faults.upstreams import Held
 from tests.faults.wires import Tap
 
@@ -180,12 +181,8 @@ class World(System):
 
     def set_parents_clock(self, ahead: float) -> None:
         """Set the clock of the host."""
-        path = self.folder / CLOCK
-        if ahead:
-            path.with_suffix(".new").write_text(str(ahead), encoding="ascii")
-            path.with_suffix(".new").replace(path)
-        else:
-            path.unlink(missing_ok=True)
+        with (self.folder / CLOCK).open("r+b", buffering=0) as file:
+            file.write(f"{ahead}".ljust(CLOCK_BYTES).encode("ascii"))
 
     @property
     def disk(self) -> Path:
@@ -196,11 +193,17 @@ class World(System):
         """End gunicorn, if it runs, and start it anew."""
         self.stop_parent()
         self.begin_parent(**environ)
-        wait_until("the parent serves", lambda: answers(self.url, "/livez"))
+        wait_until("the parent serves", self.is_whole)
 
-    def is_ready(self) -> bool:
-        """Whether every service has an enclave that answers."""
-        return answers(self.url, "/readyz")
+    def is_whole(self) -> bool:
+        """Whether every process of the parent has begun to serve, and every service has an enclave that answers."""
+        begun = {path.name.partition("-")[0] for path in (self.disk / STATE / "calls").glob("*.calls")}
+        servers = self.servers
+        return len(servers) == PROCESSES and begun.issuperset(map(str, servers)) and answers(self.url, "/readyz")
+
+    def is_whole_without(self, pids: Iterable[int]) -> bool:
+        """Whether it is so, and none of these processes is left."""
+        return not set(pids) & set(self.servers) and self.is_whole()
 
     @property
     def secrets(self) -> tuple[str, ...]:
