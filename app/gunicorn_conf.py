@@ -34,7 +34,7 @@ def _make_folder() -> None:
 if __name__ == "__config__":  # what gunicorn calls a file that it reads its settings from
     _make_folder()
 
-from app import listening, tls  # noqa: E402
+from app import heap, listening, tls  # noqa: E402
 from app.config import ConfigError, read_callers, serving  # noqa: E402
 from app.log import Log  # noqa: E402
 from app.metrics import files  # noqa: E402
@@ -107,8 +107,9 @@ def pre_fork(_: Any, worker: Any) -> None:
 
 
 def post_fork(_: Any, worker: Any) -> None:
-    """Tell the process which counters are its own."""
+    """Tell the process which counters are its own, and to give memory back."""
     FAMILY.occupy(worker)
+    heap.keep_small()
 
 
 def child_exit(_: Any, worker: Any) -> None:

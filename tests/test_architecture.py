@@ -48,6 +48,7 @@ ROOMS = {
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
             "gunicorn_worker.py": "socket",
+            "heap.py": "ctypes",
             "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
             "pool.py": "socket",  # for the type of what wire.sockets returns
