@@ -17,6 +17,8 @@ WAYS_TO_BREAK = (callers, hosts, inside, processes, ways)  # importing them is w
 SETTLE_SECONDS = 8.0  # for what a fault left open to be closed again
 NEIGHBOUR_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
+SOON_SECONDS = 0.3
+REPEATS = 12
 NEVER = ("WRONG", "UNTYPED", "LOST", "CRASHED")
 NOT_IN_A_LOG = ("Traceback", "internal error", "internal_error")
 
@@ -115,10 +117,24 @@ def _disturb(row: Row, world: World, seen: Seen, neighbours: dict[str, Neighbour
         return
     with inject(world, row.moment) as own:
         seen.since = time.monotonic()
+        posted = world.posted
         with _asking(seen, own or ask) as asking:
             asking.join()
+        if world.posted > posted + 1:
+            seen.problems.append("one question reached the upstream twice")
+        seen.problems += _ask_again(row, seen, own or ask)
         _wait_for_others(row, neighbours, victim)
         seen.until = time.monotonic()
+
+
+def _ask_again(row: Row, seen: Seen, ask: Callable[[], str]) -> Iterator[str]:
+    """Ask again and again, where an error comes soon: it is the same each time, and what one leaves behind adds up."""
+    if row.caller == "verified" or row.moment == "at start" or seen.seconds > SOON_SECONDS:
+        return
+    for _ in range(REPEATS):
+        ended = ask()
+        if ended != seen.caller:
+            yield f"asked again, the caller saw {ended!r}"
 
 
 def _asks_itself(row: Row) -> bool:

@@ -19,12 +19,14 @@ class Held:
         self._arrived = threading.Semaphore(0)
         self._go_on = threading.Event()
         self.trouble: Trouble | None = None
+        self.posted = 0
 
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
         answer = self._handler(request)
         if request.method != "POST":
             return answer
+        self.posted += 1
         if self._holding:
             self._arrived.release()
             self._go_on.wait(PATIENCE_SECONDS)

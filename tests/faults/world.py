@@ -34,8 +34,8 @@ from tests.faults.wires import Tap
 TIMEOUT_MS = 3_000  # what every caller allows for its answer
 WAIT_SECONDS = 20.0
 DISK_SIZE = "96m"
-WARM_CALLS = 12
-SLACK = 10  # descriptors or threads above those of a warm process: connections that are kept, threads that were needed
+WARM_CALLS = 4
+SLACK = 6  # descriptors or threads above those of a warm process: connections that are kept, threads that were needed
 PLACES: tuple[Place, ...] = (("vies", 0), ("sicae", 0), ("sicae", 1))
 VICTIM_HOST = {"vies": vies.HOST, "sicae": sicae.HOST}
 
@@ -168,6 +168,11 @@ class World(System):
         stand_in = self.stand_ins[VICTIM_HOST[victim]]
         with stand_in.holding():
             yield stand_in
+
+    @property
+    def posted(self) -> int:
+        """How many requests of disturbed callers have reached the stand-ins."""
+        return sum(each.posted for each in self.stand_ins.values())
 
     # --- parts
 
