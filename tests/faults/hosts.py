@@ -6,9 +6,8 @@ import resource
 import shutil
 import signal
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from tests.faults.world import World, wait_until
 VIES: Place = ("vies", 0)
 FULL = Path("/dev/full")  # every write fails with ENOSPC
 STARTING_SECONDS = 2.5
-MOMENT_SECONDS = 1.5
 
 
 # --- disk
@@ -141,30 +139,23 @@ def fill_enclaves_console(world: World, _: str) -> Iterator[Ask | None]:
 
 
 @contextlib.contextmanager
-def no_descriptors(*pids: int) -> Iterator[Callable[[], None]]:
-    """These processes can open nothing more, until what is given is called."""
+def no_descriptors(*pids: int) -> Iterator[None]:
+    """These processes can open nothing more."""
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
     for pid, (_, hard) in before.items():
         taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
         lowest = next(number for number in range(max(taken) + 2) if number not in taken)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))  # a new one gets the lowest number that is free
-
-    def give_back() -> None:
-        for pid, limits in before.items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-
-    yield give_back
-    give_back()
+    yield
+    for pid, limits in before.items():
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 @fault("parent's file descriptors", "none left")
-def exhaust_parent(world: World, moment: str) -> Iterator[Ask | None]:
+def exhaust_parent(world: World, _: str) -> Iterator[Ask | None]:
     """EMFILE for every new connection, from callers and to enclaves. Who connects waits for a descriptor."""
-    with no_descriptors(*world.servers) as give_back:
-        if moment == "before the request":
-            world.connection.close()
-            threading.Timer(MOMENT_SECONDS, give_back).start()
+    with no_descriptors(*world.servers):
         yield None
 
 
