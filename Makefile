@@ -13,7 +13,7 @@ MINUTES ?= 2
 TARGET ?=
 
 .PHONY: run serve test lint types unit verifier-alone web promtool faults page openapi fuzz fuzz-nightly nightly bench dev requirements clean help
-.PHONY: deploy-check deploy-tools malice audit sbom wheel
+.PHONY: deploy-check deploy-tools malice secrets audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
 run: $(VENV)/ready
@@ -58,6 +58,10 @@ openapi: $(VENV)/ready
 # Every lie of a malicious parent to every client; `make test` tells a part of them. Some ten minutes.
 malice: $(VENV)/ready
 	MALICE=whole $(BIN)/pytest tests/test_malicious_parent.py
+
+# A secret in every input and in settings, looked for in everything that comes out. A minute.
+secrets: $(VENV)/ready
+	$(BIN)/pytest -rs tests/planted tests/test_secrets_cores.py
 
 audit: $(VENV)/ready
 	.ci/audit $(if $(REQUIRED),--required)
@@ -165,6 +169,7 @@ help:
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
+	@echo "make secrets   secrets planted in every input, looked for in logs, metrics, traces, errors, files and core dumps (a minute)"
 	@echo "make audit  known vulnerabilities of what is pinned;  make sbom   bills of materials, CycloneDX;  make wheel   the verifier's wheel, twice the same"
 	@echo "make fuzz   coverage-guided fuzzing, SECONDS=60 for each target, or for TARGET=urls alone;  make fuzz-nightly   600"
 	@echo "make nightly   all that is long: malice, ten minutes of each fuzz target, half an hour of endurance"

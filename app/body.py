@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import g, request
+from flask import Request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.wsgi import get_content_length
 
+from app.application import asked, here
 from app.config import MAX_REQUEST_BYTES
 from app.errors import ApiError
 from policy.errors import Refused
@@ -28,9 +30,10 @@ def read(decode: Callable[[bytes], _T]) -> _T:
     Raises:
         ApiError, RequestEntityTooLarge: 400, 408, 413, 415.
     """
-    _check_media_type()
+    request = asked()
+    _check_media_type(request)
     try:
-        return decode(_whole())
+        return decode(_whole(request))
     except (OSError, ClientDisconnected) as exc:
         raise _cut_short(exc) from exc
     except ParseException as exc:
@@ -41,19 +44,21 @@ def read(decode: Callable[[bytes], _T]) -> _T:
         raise ApiError(400, exc.reason, str(exc)) from exc
 
 
-def name(message: Call | Query) -> None:
-    """Give the request the id that its caller chose, if one was chosen; log and answer's header use the same one."""
+def name(message: Call | Query) -> str:
+    """Return the id of the request: its caller's choice, if one was made, which log and answer's header use as well."""
+    state = here()
     if message.id is not None:
-        g.request_id = message.id
+        state.request_id = message.id
+    return state.request_id  # type: ignore[no-any-return]
 
 
-def _check_media_type() -> None:
+def _check_media_type(request: Request) -> None:
     """Return where the request's headers say JSON in UTF-8. Raises: ApiError."""
-    if request.content_type != MEDIA_TYPE:  # with parameters, or in other letters
+    if request.environ.get("CONTENT_TYPE") != MEDIA_TYPE:  # with parameters, or in other letters
         charset = request.mimetype_params.get("charset", "utf-8").lower()
         if request.mimetype != MEDIA_TYPE or charset not in ("utf-8", "utf8"):
             raise ApiError(415, "unsupported_media_type", "Send application/json in UTF-8")
-    if request.content_encoding not in (None, "", "identity"):
+    if request.environ.get("HTTP_CONTENT_ENCODING") not in (None, "", "identity"):
         raise ApiError(415, "unsupported_media_type", "Send the JSON without a content coding")
 
 
@@ -65,18 +70,18 @@ def _cut_short(error: Exception) -> ApiError:
     return ApiError(400, "bad_request", "The request was cut short")
 
 
-def _whole() -> bytes:
+def _whole(request: Request) -> bytes:
     """Return the request's body: at once where its length is known and allowed."""
-    length = request.content_length
+    length = get_content_length(request.environ)
     if length is None or length > MAX_REQUEST_BYTES:
-        return _read_on()
-    data = request.input_stream.read(length)
+        return _read_on(request)
+    data: bytes = request.environ["wsgi.input"].read(length)
     if len(data) < length:
         raise ClientDisconnected
     return data
 
 
-def _read_on() -> bytes:
+def _read_on(request: Request) -> bytes:
     """Return the request's body.
 
     One that is too large is read on, up to the application's MAX_CONTENT_LENGTH, and dropped: a caller that is still

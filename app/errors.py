@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from app.log import Log, of_caller
+from app.log import Log, of_caller, place
 
 CODES = {
     400: "bad_request",
@@ -52,7 +52,9 @@ def install(app: Flask, log: Log) -> None:
 
     @app.errorhandler(Exception)
     def bug(error: Exception) -> Response:
-        log.event("internal error", requestId=g.request_id, error=type(error).__name__, where=_where(error))
+        log.event(
+            "internal error", requestId=g.request_id, error=type(error).__name__, where=place(error.__traceback__)
+        )
         return _answer(500, "internal_error", "Internal error; the log has it under this requestId")
 
 
@@ -60,11 +62,3 @@ def _answer(status: int, code: str, error: str) -> Response:
     response = jsonify(success=False, error=error, code=code, requestId=g.request_id)
     response.status_code = status
     return response
-
-
-def _where(error: Exception) -> str:
-    """Return file name and line of the innermost frame: no message and no value, which could be a secret."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"

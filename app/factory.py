@@ -7,10 +7,10 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 
 from app import description, errors, fetch, health, identity, query, sealed
-from app.application import Application
+from app.application import Application, here
 from app.config import MAX_REQUEST_BYTES, Config, from_environment
 from app.gate import Gate
 from app.log import Log
@@ -18,6 +18,7 @@ from app.metrics import exposition, files, parts
 from app.metrics.meters import Meters
 from app.monitor import Monitor
 from app.prefork import FAMILY
+from app.relay import Courier
 from app.router import Router
 from app.state import StateFolder
 from app.status import routes as status
@@ -27,6 +28,9 @@ from app.watch import Watch
 
 if TYPE_CHECKING:
     from app.archive.archive import Archive
+
+_UUID_4 = UUID(int=0, version=4).int  # the bits that say so
+_UUID_RANDOM = UUID(int=2**128 - 1, version=4).int ^ _UUID_4  # the others
 
 
 def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask:
@@ -41,7 +45,7 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     state = StateFolder(settings.state) if settings.state is not None else None
     monitor = Monitor(router.fleets, state=state, log=chosen_log)
     archive = _archive(settings, chosen_log)
-    app = Application(__name__, static_folder=None)
+    app = Application(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 2 * MAX_REQUEST_BYTES  # read at all; what is accepted: body.read
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask types the provider by its abstract base
     app.url_map.strict_slashes = False
@@ -60,11 +64,10 @@ def create_app(config: Config | None = None, *, log: Log | None = None) -> Flask
     app.extensions["router"] = router  # for whoever embeds the application and wants to close its connections
     app.extensions["monitor"] = monitor  # started in each process by gunicorn_conf.py, or by the first look at it
     errors.install(app, chosen_log)
-    app.register_blueprint(fetch.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
-    app.register_blueprint(query.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms, archive=archive))
-    app.register_blueprint(sealed.blueprint(router, chosen_log, timeout_ms=settings.timeout_ms))
+    courier = Courier(gate=gate, log=chosen_log, timeout_ms=settings.timeout_ms, archive=archive)
+    for each in (fetch, query, sealed, identity):
+        app.register_blueprint(each.blueprint(router, courier))
     app.register_blueprint(health.blueprint(router, monitor))
-    app.register_blueprint(identity.blueprint(router))
     app.register_blueprint(exposition.blueprint(meters))
     app.register_blueprint(description.blueprint())
     app.register_blueprint(status.blueprint(settings, router, monitor, meters, recent))
@@ -94,11 +97,17 @@ def _archive(settings: Config, log: Log) -> Archive | None:
 
 
 def _name_request() -> None:
-    g.request_id = str(UUID(int=getrandbits(128), version=4))  # a name, no secret: needs no system call
+    here().request_id = _uuid4()
+
+
+def _uuid4() -> str:
+    """Return a random UUID (RFC 9562) as text. A name and no secret, so it needs no system call."""
+    digits = f"{getrandbits(128) & _UUID_RANDOM | _UUID_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _label_response(response: Response) -> Response:
-    response.headers.add("X-Request-Id", g.request_id)
+    response.headers.add("X-Request-Id", here().request_id)
     response.headers.add("Cache-Control", "no-store")
     response.headers.add("X-Content-Type-Options", "nosniff")
     return response

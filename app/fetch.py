@@ -1,40 +1,31 @@
 """`POST /attest/fetch`: read the call, find the enclave, relay its reply byte for byte."""
 
-from __future__ import annotations
+from flask import Blueprint, Response
 
-from typing import TYPE_CHECKING
-
-from flask import Blueprint, Response, g
-
-from app import body, relay
+from app import body
 from app.errors import ApiError
 from app.fleet import Fleet
-from app.log import Log
+from app.relay import Courier
 from app.router import Router
 from policy import headers, rules, url
 from policy.errors import Refused
 from wire import messages
 from wire.messages import Call
 
-if TYPE_CHECKING:
-    from app.archive.archive import Archive
 
-
-def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
+def blueprint(router: Router, courier: Courier) -> Blueprint:
     """Return the routes of this module."""
     routes = Blueprint("fetch", __name__)
 
     @routes.post("/attest/fetch")
     def attest_fetch() -> Response:
         said, call = body.read(_decode)
-        body.name(call)
-        return relay.deliver(
+        request_id = body.name(call)
+        return courier.deliver(
             _route(router, call),
-            lambda left_ms: messages.forward(said, call, request_id=g.request_id, timeout_ms=left_ms),
+            lambda left_ms: messages.forward(said, call, request_id=request_id, timeout_ms=left_ms),
             event="fetch",
-            total_ms=call.timeout_ms or timeout_ms,
-            log=log,
-            archive=archive,
+            timeout_ms=call.timeout_ms,
         )
 
     return routes

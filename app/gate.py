@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask
 from werkzeug.wsgi import get_content_length
 
 from app.admission import Admission
+from app.application import asked, here
 from app.callers.caller import FETCH, METRICS, Caller
 from app.callers.proof import ProofError, bearer, forwarded
 from app.errors import ApiError
@@ -103,21 +104,22 @@ class Gate:
         Raises:
             ApiError: 401, 403, 429, 503.
         """
-        g.caller = None
-        g.visit = visit = Visit()
+        state, request = here(), asked()
+        state.caller = None
+        state.visit = visit = Visit()
         rule, environ = request.url_rule, request.environ
         path = rule.rule if rule is not None else ""
         if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
             return
         if self._admission.callers is not None:
-            g.caller = caller = self._authenticate(environ)
+            state.caller = caller = self._authenticate(environ)
             caller.check_scope(SCOPES.get(path, FETCH))
             self._count(caller, visit, QUESTION_COST if environ["REQUEST_METHOD"] == "POST" else LOOK_COST)
         self._make_room(environ, visit)
 
     def leave(self, _: BaseException | None = None) -> None:
         """Give back what the request at hand held."""
-        visit: Visit | None = g.pop("visit", None)
+        visit: Visit | None = here().pop("visit", None)
         if visit is None:
             return
         if visit.meter is not None:
@@ -127,13 +129,13 @@ class Gate:
         if visit.body_bytes:
             self._bodies.release(visit.body_bytes)
 
-    def admit(self, service: str, *, deadline: float) -> "Admitted":
-        """Return a context in which an enclave of `service` may be asked. `deadline` is on `time.monotonic()`.
+    def admit(self, service: str, *, caller: Caller | None, deadline: float) -> "Admitted":
+        """Return a context in which `caller` may ask an enclave of `service`. `deadline` is on `time.monotonic()`.
 
         Raises:
             ApiError: 403, 503, when the context is entered.
         """
-        return Admitted(self, service, deadline)
+        return Admitted(self, service, caller, deadline)
 
     def numbers(self) -> Numbers:
         """Return what is under way in this process, and what was refused since it began."""
@@ -204,18 +206,19 @@ class Gate:
 class Admitted:
     """A place at a service, for as long as the context lasts."""
 
-    __slots__ = ("_deadline", "_entered", "_gate", "_meter", "_service")
+    __slots__ = ("_caller", "_deadline", "_entered", "_gate", "_meter", "_service")
 
-    def __init__(self, gate: Gate, service: str, deadline: float) -> None:
+    def __init__(self, gate: Gate, service: str, caller: Caller | None, deadline: float) -> None:
         self._gate = gate
         self._service = service
+        self._caller = caller
         self._deadline = deadline
         self._meter = gate.service_meter(service)
         self._entered = 0.0
 
     def __enter__(self) -> None:
-        if g.caller is not None:
-            g.caller.check_service(self._service)
+        if self._caller is not None:
+            self._caller.check_service(self._service)
         meter = self._meter
         if meter is not None:
             try:

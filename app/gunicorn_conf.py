@@ -10,8 +10,9 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 AGAIN_SECONDS = 1.0  # until another process is started for one that could not begin
 NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
@@ -34,16 +35,29 @@ def _make_folder() -> None:
 if __name__ == "__config__":  # what gunicorn calls a file that it reads its settings from
     _make_folder()
 
-from app import heap, listening, tls  # noqa: E402
+from app import confinement, heap, last_words, listening, tls  # noqa: E402
 from app.config import ConfigError, read_callers, serving  # noqa: E402
 from app.log import Log  # noqa: E402
 from app.metrics import files  # noqa: E402
 from app.prefork import DEFAULT_THREADS, FAMILY  # noqa: E402
 
-try:
-    _serving = serving(os.environ)
-except ConfigError as exc:  # gunicorn would show a stack trace
-    raise SystemExit(f"The parent does not start: {exc}") from exc
+T = TypeVar("T")
+
+
+def _or_stop(read: Callable[[], T]) -> T:
+    """Return what is read, or stop with our own words alone: gunicorn would print a traceback, with the texts of what
+    lies behind an error, such as a line of a file."""
+    try:
+        return read()
+    except (ConfigError, confinement.NotConfined) as exc:
+        raise SystemExit(f"The parent does not start: {exc}") from None
+
+
+if __name__ == "__config__":  # the master, before it reads a secret; its processes are forked from it
+    last_words.install(Log())
+    _or_stop(confinement.confine)
+
+_serving = _or_stop(lambda: serving(os.environ))
 
 
 def _read_context() -> Any:
@@ -55,13 +69,11 @@ def _read_context() -> Any:
         raise ConfigError(f"TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_ROOTS: {exc.strerror or exc}") from exc
 
 
-try:
-    FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context)
-except ConfigError as exc:  # gunicorn would show a stack trace
-    raise SystemExit(f"The parent does not start: {exc}") from exc
+_or_stop(lambda: FAMILY.read(lambda: read_callers(os.environ), ConfigError, context=_read_context))
 
 bind = _serving.bind
 worker_class = "app.gunicorn_worker.Worker"
+logger_class = "app.last_words.ServerLogger"
 workers = _serving.processes
 threads = DEFAULT_THREADS  # per process, one for each call under way; how services share them: app.limits.bulkheads
 timeout = 150  # above the longest deadline a caller may ask for (120 s)

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from app import relay
 from app.errors import ApiError
+from app.relay import Courier
 from app.router import Router
 from wire import fields, messages
 from wire.errors import MessageError
@@ -17,7 +18,7 @@ from wire.messages import IdentityQuestion
 TIMEOUT_SECONDS = 10.0
 
 
-def blueprint(router: Router) -> Blueprint:
+def blueprint(router: Router, courier: Courier) -> Blueprint:
     """Return the route of this module."""
     routes = Blueprint("identity", __name__)
 
@@ -25,10 +26,10 @@ def blueprint(router: Router) -> Blueprint:
     def identity(name: str) -> Response:
         fleet = router.named(name)
         payload = messages.encode_identity_question(IdentityQuestion(challenge=_challenge()))
-        served = relay.call(fleet, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
+        served = courier.ask(fleet, payload, deadline=time.monotonic() + TIMEOUT_SECONDS)
         if served.carried.report is None:
             relay.summarise(served.carried.reply)
-        return relay.answer(served)
+        return relay.Reply(served)
 
     return routes
 

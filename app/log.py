@@ -7,6 +7,7 @@ a request is found again by its `requestId`.
 import json
 import os
 import time
+from types import TracebackType
 from typing import Protocol, TextIO
 
 STANDARD_ERROR = 2  # written to by one system call for each line: lines of several threads and processes do not mix
@@ -24,6 +25,13 @@ class Named(Protocol):
 def of_caller(caller: Named | None) -> dict[str, str]:
     """Return what a line says of who asked: nothing where everybody may ask."""
     return {} if caller is None else {"caller": caller.name}
+
+
+def place(trace: TracebackType | None) -> str:
+    """Return file name and line of the innermost frame: no message and no value, which could be a secret."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"
 
 
 class Log:

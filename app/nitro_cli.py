@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+KEPT = ("PATH", "HOME")  # of our environment, beside nitro-cli's own settings: the rest may hold passwords
 MAX_OUTPUT_BYTES = 1024 * 1024  # ours: an enclave takes some 700 bytes, and a host has at most four
 
 
@@ -67,6 +68,7 @@ def _output(command: list[str], seconds: float) -> str | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=_environment(),
             start_new_session=True,  # so that whatever it has started ends with it
         )
     except OSError:
@@ -84,6 +86,10 @@ def _output(command: list[str], seconds: float) -> str | None:
     if status != 0 or len(printed) > MAX_OUTPUT_BYTES:
         return None
     return printed.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("NITRO_CLI_")}
 
 
 def _read(process: "subprocess.Popen[bytes]") -> bytes:

@@ -1,43 +1,35 @@
 """`POST /attest/query`: read the query, find the enclave by the service's name, relay its reply byte for byte."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response
 
-from app import body, relay
+from app import body
 from app.errors import ApiError
 from app.fleet import Fleet
-from app.log import Log
+from app.relay import Courier
 from app.router import Router
 from policy import rules
 from policy.errors import Refused
 from wire import queries
 from wire.queries import Query
 
-if TYPE_CHECKING:
-    from app.archive.archive import Archive
 
-
-def blueprint(router: Router, log: Log, *, timeout_ms: int, archive: Archive | None) -> Blueprint:
+def blueprint(router: Router, courier: Courier) -> Blueprint:
     """Return the route of this module."""
     routes = Blueprint("query", __name__)
 
     @routes.post("/attest/query")
     def attest_query() -> Response:
         query = body.read(queries.decode)
-        body.name(query)
+        request_id = body.name(query)
         fleet = router.named(query.service)
         _check_early(fleet, query)
-        return relay.deliver(
+        return courier.deliver(
             fleet,
-            lambda left_ms: queries.encode(replace(query, id=g.request_id, timeout_ms=left_ms)),
+            lambda left_ms: queries.encode(replace(query, id=request_id, timeout_ms=left_ms)),
             event="query",
-            total_ms=query.timeout_ms or timeout_ms,
-            log=log,
-            archive=archive,
+            timeout_ms=query.timeout_ms,
         )
 
     return routes

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from flask import Blueprint, Response
 
-from app import body, relay
-from app.log import Log
+from app import body
+from app.relay import Courier
 from app.router import Router
 from wire import sealed
 
 
-def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
+def blueprint(router: Router, courier: Courier) -> Blueprint:
     """Return the route of this module."""
     routes = Blueprint("sealed", __name__)
 
@@ -21,12 +21,11 @@ def blueprint(router: Router, log: Log, *, timeout_ms: int) -> Blueprint:
     def attest_sealed() -> Response:
         request = body.read(sealed.decode_request)
         fleet = router.named(request.service)
-        return relay.deliver(
+        return courier.deliver(
             fleet,
             lambda left_ms: sealed.encode(replace(request.call, timeout_ms=left_ms)),
             event="sealed",
-            total_ms=request.call.timeout_ms or timeout_ms,
-            log=log,
+            timeout_ms=request.call.timeout_ms,
             key=request.call.key_id,
         )
 

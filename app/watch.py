@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
+from app.application import asked, here
 from app.metrics import outcomes
 from app.metrics.latest import Latest
 from app.metrics.meters import NO_SERVICE, OTHER_ROUTE, QUESTIONS, QUEUE, Meters
@@ -103,12 +104,12 @@ class Watch:
         self._fetches.note(enclave, report.fetches)
 
     def _begin(self) -> None:
-        here = request._get_current_object()  # type: ignore[attr-defined]  # the proxy costs more than what it is for
-        route = (here.endpoint or OTHER_ROUTE).partition(".")[0]
-        g.passage = Passage(self, route, self._tracer.begin(route, here.environ.get("HTTP_TRACEPARENT")))
+        request = asked()
+        route = (request.endpoint or OTHER_ROUTE).partition(".")[0]
+        here().passage = Passage(self, route, self._tracer.begin(route, request.environ.get("HTTP_TRACEPARENT")))
 
     def _end(self, response: Response) -> Response:
-        passage: Passage = g.passage
+        passage: Passage = here().passage
         service, report, status = passage.service, passage.report, response.status_code
         if service != NO_SERVICE:
             self.in_flight[service].pop()

@@ -1,7 +1,8 @@
 """(f) What a body costs, 1 KiB to 8 MiB, in an answer or a request; and what 20,000 past requests do to the next one.
 
 Cost should grow in proportion to the one, and not at all with the other. The peer of processes with a past are the same
-processes without one.
+processes without one. Bodies are asked of a third set of processes, without a past either: what large bodies leave
+behind in these shows in their own answers to the smallest, the control of the comparison.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,23 +37,27 @@ def measure(settings: Settings) -> Report:
     with Processes() as processes:
         server = upstream.start(processes)
         sizes = {name: size for name, size in sized.MORE_SIZES.items() if size <= server.max_body_bytes}
-        old, new = (_serve(processes, server, name) for name in ("old", "new"))
+        old, new, control = (_serve(processes, server, name) for name in ("old", "new", "control"))
         _ask(processes, old, REQUESTS, settings)
-        _ask(processes, new, WARM_UP, settings)
-        past = [old.closed(settings), new.closed(settings)]
+        for each in (new, control):
+            _ask(processes, each, WARM_UP, settings)
+        past = [each.closed(settings) for each in (control, old, new)]  # the control bears what the last round left
         places = [(way, name) for name in sizes for way in WAYS]
-        bodies = [_target(processes, new, place, sizes[place[1]]).closed(settings) for place in places]
-        aged, fresh, *series = interleave(processes, [*past, *bodies], settings)
+        bodies = [_target(processes, control, place, sizes[place[1]]).closed(settings) for place in places]
+        third, aged, fresh, *series = interleave(processes, [*past, *bodies], settings)
     grid = dict(zip(places, series, strict=True))
     return Report(
         letter="f",
         title="Bodies, and past requests",
         settings=settings,
         notes=_notes(server, settings),
-        series=(aged, fresh, *series),
+        series=(third, aged, fresh, *series),
         tables=tuple(_table(grid, way, list(sizes)) for way in WAYS),
-        ratios=(Ratio(f"after {REQUESTS:,} requests / after {WARM_UP:,}", aged.ratio_to(fresh)),),
-        figures=(*growth(grid, sizes), *_past(aged, fresh)),
+        ratios=(
+            Ratio(f"after {REQUESTS:,} requests / after {WARM_UP:,}", aged.ratio_to(fresh)),
+            Ratio(f"after {WARM_UP:,} requests and bodies / after {WARM_UP:,} (control)", third.ratio_to(fresh)),
+        ),
+        figures=(*growth(grid, sizes), *_past(aged, fresh, third)),
         points=tuple(points(grid, sizes)),
     )
 
@@ -109,10 +114,11 @@ def _target(processes: Processes, target: Target, place: Place, size: int) -> Ta
     return replace(target, name=f"{name} {WAYS[way]}", request=request)
 
 
-def _past(aged: Series, fresh: Series) -> Iterable[Figure]:
-    for requests, series in ((REQUESTS, aged), (WARM_UP, fresh)):
+def _past(aged: Series, fresh: Series, third: Series) -> Iterable[Figure]:
+    pasts = {f"{REQUESTS:,} requests": aged, f"{WARM_UP:,} requests": fresh, f"{WARM_UP:,} and bodies (control)": third}
+    for past, series in pasts.items():
         spread = series.spread(lambda sample: sample.served_ms())
-        yield Figure(f"an answer after {requests:,} requests", "ms of CPU", ".2f", spread)
+        yield Figure(f"an answer after {past}", "ms of CPU", ".2f", spread)
 
 
 def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
@@ -120,7 +126,7 @@ def _notes(server: Upstream, settings: Settings) -> tuple[str, ...]:
         f"measured  POST /attest/fetch as in (b), mode {MODE}, with text of 1 KiB to 8 MiB (the policy's most) in "
         "the answer or in the request, and 1 KiB the other way.",
         f"past      a parent and a worker that answered {REQUESTS:,} requests, and their peers, which answered "
-        f"{WARM_UP:,}, at the begin of the first round.",
+        f"{WARM_UP:,}, at the begin of the first round. A third set answers the bodies, too: the control.",
         "CPU       of parent, worker and upstream together; the client's is left out.",
         f"served    {ours.served(settings)}.",
         f"upstream  {server.name}, HTTPS with keep-alive on loopback TCP; vsock-proxy is left out.",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devstack.soft_nsm import SoftNsm
 from devstack.worker import NSM_ROOT, socket_path
+from enclave_worker import system
 from enclave_worker.__main__ import serve
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     """Serve until SIGTERM."""
     options = _options(arguments)
     policy = manifest.load(options.manifest.read_bytes())
+    system.keep_to_one_cpu()
     log = Log(policy.name)
     nsm = SoftNsm(service_time=options.nsm_seconds)
     (options.folder / NSM_ROOT).write_text(nsm.pki.root_pem, encoding="ascii")

@@ -18,6 +18,7 @@ import certifi
 from devstack.nsm_pki import NsmPki
 from devstack.soft_nsm import SoftNsm
 from devstack.steering import Steering
+from enclave_worker import system
 from enclave_worker.__main__ import serve
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
@@ -61,7 +62,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--key-seconds", type=float, help="how long a sealing key is current, and then still accepted")
     parser.add_argument("--steered", action="store_true", help="let a file say what goes wrong")
     options = parser.parse_args(arguments)
+    system.forbid_core_dumps()  # an image's boot does more: enclave_worker.boot.confine_process
     policy = manifest.load(options.manifest.read_bytes())
+    system.keep_to_one_cpu()
     pki = NsmPki.kept_in(options.folder / NSM_ROOT, options.folder / NSM_ROOT_KEY)
     nsm = SoftNsm(service_time=options.nsm_seconds, pki=pki)
     exchange, clock_ms = nsm.exchange, unix_milliseconds

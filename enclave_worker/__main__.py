@@ -12,6 +12,7 @@ from pathlib import Path
 
 import certifi
 
+from enclave_worker import system
 from enclave_worker.boot import boot
 from enclave_worker.handlers import HANDLERS
 from enclave_worker.log import Log
@@ -35,6 +36,7 @@ def main() -> int:
         report = boot(device.exchange, policy, clock_ms=unix_milliseconds)
         for finding in report:
             log.event("boot", check=finding.check, found=finding.found)
+        system.keep_to_one_cpu()  # before the first thread is started
         worker = Worker(
             manifest=policy,
             exchange=device.exchange,

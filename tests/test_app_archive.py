@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +93,13 @@ def test_the_environment_says_where_how_long_and_whether_it_must_be() -> None:
 def test_a_setting_out_of_its_range_is_refused_by_name(environ: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=next(iter(environ))):
         from_environment(environ)
+
+
+@pytest.mark.parametrize("address", ["postgresql+psycopg://u:a@b:hunter2@h/d", "postgresql+psycopg://u@h:hunter2/d"])
+def test_a_password_that_breaks_the_url_is_not_in_the_error(address: str) -> None:
+    with pytest.raises(ConfigError, match="ARCHIVE_URL: not a database URL") as caught:
+        open_engine(address)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_settings_do_not_show_the_urls_password() -> None:

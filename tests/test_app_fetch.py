@@ -143,6 +143,25 @@ def test_the_enclave_s_reply_is_relayed_byte_for_byte_with_status_200(tmp_path: 
         assert (response.status_code, response.mimetype, response.data) == (200, "application/json", reply)
 
 
+def test_the_headers_of_a_reply_are_these_in_this_order_and_a_head_has_no_body(tmp_path: Path) -> None:
+    path = "/enclaves/vies/identity"
+    with FakeEnclave(tmp_path / "enclave", keeps()) as enclave, parent(enclave.address) as client:
+        whole, head = client.get(path), client.head(path)
+    assert (whole.status, whole.data, head.status, head.data) == ("200 OK", ANSWER, "200 OK", b"")
+    expected = [
+        "X-Enclave",
+        "Content-Type",
+        "Content-Length",
+        "X-Request-Id",
+        "Cache-Control",
+        "X-Content-Type-Options",
+    ]
+    assert [name for name, _ in whole.headers] == expected
+    assert [name for name, _ in head.headers] == expected
+    assert whole.headers["Content-Length"] == head.headers["Content-Length"] == str(len(ANSWER))
+    assert whole.headers["Content-Type"] == "application/json"
+
+
 def test_a_reply_of_sixteen_mebibytes_is_relayed(tmp_path: Path) -> None:
     reply = b'{"success":true,"rawBody":"' + b"a" * ((16 << 20) - 29) + b'"}'
     assert len(reply) == 16 << 20

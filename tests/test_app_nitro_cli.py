@@ -51,6 +51,18 @@ def test_the_enclaves_that_run_are_read(install: Install) -> None:
     ]
 
 
+def test_it_is_told_nothing_of_our_settings_but_its_own(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(f"env > {tmp_path}/env; echo '[]'")
+    monkeypatch.setenv("ARCHIVE_URL", "postgresql+psycopg://u:hunter2@h/d")
+    monkeypatch.setenv("NITRO_CLI_LOGS_PATH", "/run/tytle")
+    nitro_cli.describe(seconds=5)
+    told = (tmp_path / "env").read_text()
+    assert "NITRO_CLI_LOGS_PATH=/run/tytle\n" in told
+    assert "hunter2" not in told
+
+
 def test_a_host_without_enclaves_has_none(install: Install) -> None:
     install("echo '[]'")
     assert nitro_cli.describe(seconds=5) == []

@@ -234,9 +234,10 @@ def test_counts_are_of_all_processes_and_the_list_says_of_which_one(tmp_path: Pa
 
         def both_said() -> bool:
             shown = status_over(gunicorn)
-            assert sum(count["count"] for count in shown["outcomes"]) == 12
+            counted = sum(count["count"] for count in shown["outcomes"])
+            assert counted <= 12
             listed[shown["recent"]["process"]] = len(shown["recent"]["questions"])
-            return len(listed) == 2
+            return len(listed) == 2 and counted == 12  # the other process hands over what it counted once a second
 
         wait_until(both_said, seconds=20)
     assert sum(listed.values()) == 12

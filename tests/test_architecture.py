@@ -47,6 +47,7 @@ ROOMS = {
             "archive/engine.py": "sqlalchemy",
             "archive/storage.py": "sqlalchemy",
             "archive/tables.py": "sqlalchemy",
+            "confinement.py": "ctypes",
             "gunicorn_worker.py": "socket",
             "heap.py": "ctypes",
             "limits/table.py": "fcntl mmap",
@@ -194,7 +195,7 @@ def _targets(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", ROOMS)
 def test_nothing_measured_or_served_asserts_or_reads_the_environment_or_arguments(name: str) -> None:
     clears = "enclave_worker/system.py"  # removes the environment, reads nothing of it
-    parents = ("app/doctor.py", "app/drain.py", "app/factory.py", "app/gunicorn_conf.py", "app/tokens.py")
+    parents = tuple(f"app/{each}.py" for each in ("doctor", "drain", "factory", "gunicorn_conf", "nitro_cli", "tokens"))
     edges = (*parents, "tytle_verifier/cli.py", "eif/__main__.py", clears)
     allowed = {ROOT / edge for edge in (*edges, "deploy/__main__.py", "deploy/supervise.py")}
     for path in modules_of(name):

@@ -24,6 +24,13 @@ def unit(files: dict[str, str], name: str) -> str:
     return files[f"host/etc/systemd/system/{name}"]
 
 
+def test_no_unit_leaves_core_dumps() -> None:
+    units = {name: text for name, text in rendered().items() if name.endswith(".service")}
+    assert len(units) > 3
+    for name, text in units.items():
+        assert "\nLimitCORE=0\n" in text, name
+
+
 def test_every_upstream_of_every_service_has_a_proxy_and_is_allowed() -> None:
     files = rendered()
     allowed = files["host/etc/tytle/vsock-proxy.yaml"].splitlines()

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -194,6 +195,14 @@ def test_a_stopped_worker_finishes_what_it_has_begun(running_stack: Stack, slow_
     flying.join()
     assert replies[0].json()["success"] is True
     running_stack.start_worker()
+
+
+def test_every_thread_of_a_worker_keeps_to_one_cpu(running_stack: Stack) -> None:
+    assert post(running_stack, FAST).json()["success"] is True
+    threads = [int(task.name) for task in Path(f"/proc/{running_stack.worker_pid()}/task").iterdir()]
+    allowed = {frozenset(os.sched_getaffinity(thread)) for thread in threads}
+    assert len(threads) > 2  # the NSM's is among them
+    assert [len(cpus) for cpus in allowed] == [1]
 
 
 def test_a_new_worker_has_a_new_boot_and_counts_from_zero(running_stack: Stack) -> None:

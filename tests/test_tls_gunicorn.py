@@ -138,6 +138,17 @@ def test_without_a_certificate_of_the_ca_nothing_is_served(served: Served, ident
     assert "Traceback" not in served.log()
 
 
+def test_no_name_in_a_client_s_certificate_is_in_the_log_or_in_an_answer(served: Served) -> None:
+    for identity in (KNOWN, NAMED, UNKNOWN):
+        (answer,) = served.ask(identity)
+        assert b"agent-" not in answer.data
+    for identity in (EXPIRED, FOREIGN):
+        with pytest.raises(OSError):
+            served.ask(identity)
+    assert served.log().count('"unauthenticated"') >= 1
+    assert "agent-" not in served.log()
+
+
 def test_plain_http_gets_no_answer_and_breaks_nothing(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.gunicorn.port), timeout=20) as sock:
         sock.sendall(b"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n\r\n")

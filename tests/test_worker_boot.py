@@ -133,6 +133,13 @@ def test_the_process_is_confined_for_good() -> None:
     assert seen["found"].startswith("uid 1000, no core dumps, not dumpable, ")
 
 
+def test_the_entry_point_keeps_to_one_cpu_before_it_starts_a_thread() -> None:
+    source = (ROOT / "enclave_worker" / "__main__.py").read_text(encoding="utf-8")
+    (main,) = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    called = at_import(ast.Module(body=main.body, type_ignores=[]))
+    assert called.index("boot") < called.index("keep_to_one_cpu") < called.index("Worker")
+
+
 def test_a_dumpable_process_is_refused(tmp_path: Path) -> None:
     (tmp_path / "environ").write_bytes(b"")
     if os.getuid() == 0:

@@ -31,8 +31,8 @@ def open_engine(address: str) -> Engine:
     """
     try:
         url = make_url(address)
-    except ArgumentError as exc:
-        raise ConfigError("ARCHIVE_URL: not a database URL") from exc
+    except (ArgumentError, ValueError):  # the latter holds a part of the password, where that has an @ in it
+        raise ConfigError("ARCHIVE_URL: not a database URL; write @ : / % in a password as %40 %3A %2F %25") from None
     if url.drivername == "sqlite":
         return _sqlite(url)
     if url.drivername == "postgresql+psycopg":

@@ -1,25 +1,25 @@
 """The parent's metrics themselves: names, buckets, and the series that a request adds to.
 
-A series is looked up once and kept, since the library's own look-up costs as much as counting. Whether a number lies in
-this process's memory or in a file shared with gunicorn's others, the library decides when it is imported: `files`.
+A request adds to plain numbers of its process (`tally`). They are handed to the library at every look (`numbers`): once
+a second, before anything is shown, and at the end. Whether the library keeps them in this process's memory or in a file
+shared with gunicorn's others, it decides when it is imported: `files`.
 """
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import choose_encoder
 
 from app.log import Log
 from app.metrics import files, outcomes
 from app.metrics.numbers import Numbers
+from app.metrics.tally import BUCKETS, Count, Durations, SummedHistogram, Tally
 
 NO_SERVICE = "none"  # the request did not get as far as an enclave
 OTHER_ROUTE = "other"  # there is no such route
 REQUESTS = "tytle_requests_total"
 QUESTIONS = ("fetch", "query", "sealed")  # the routes that ask an enclave
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 QUEUE, TOTAL = "queue", "total"
 PHASES = {
     QUEUE: "queue",
@@ -30,12 +30,6 @@ PHASES = {
     "attest": "attest",
     TOTAL: "total",
 }  # an enclave's name for a phase -> ours
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    count: Callable[[], None]
-    observe: Callable[[float], None]
 
 
 class Meters:
@@ -55,25 +49,28 @@ class Meters:
             ("service", "route", "outcome"),
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._seconds = SummedHistogram(
             "tytle_request_seconds",
             "Time from a request's head to its answer, in the parent.",
             ("service", "route"),
             buckets=BUCKETS,
             registry=registry,
         )
-        phases = Histogram(
+        phases = SummedHistogram(
             "tytle_phase_seconds",
             "Time that a request spent in one phase; total is all of it inside the enclave.",
             ("service", "phase"),
             buckets=BUCKETS,
             registry=registry,
         )
+        self._tally = Tally()
+        self.numbers.at_each_look(self._tally.hand_over)
         self._phases = {
-            service: {told: phases.labels(service, shown).observe for told, shown in PHASES.items()}
+            service: {told: self._tally.durations(phases.labels(service, shown)) for told, shown in PHASES.items()}
             for service in self.services
         }
-        self._series: dict[tuple[str, str, str], _Series] = {}
+        self._answers: dict[tuple[str, str], Durations] = {}
+        self._counts: dict[tuple[str, str, str], Count] = {}
         for service in self._phases:
             for route in QUESTIONS:
                 for outcome in outcomes.OF_A_SERVICE:
@@ -89,20 +86,24 @@ class Meters:
 
     def answered(self, *, service: str, route: str, outcome: str, seconds: float) -> None:
         """Count one request. `service` is a known one or NO_SERVICE; `route` is the code's, `outcome` of the list."""
-        series = self._series.get((service, route, outcome)) or self._make(service, route, outcome)
-        series.count()
-        series.observe(seconds)
+        key = service, route, outcome
+        with self._tally.lock:
+            count = self._counts.get(key) or self._make(*key)
+            count.more += 1
+            self._answers[service, route].add(seconds)
 
     def phases(self, service: str, timings_us: Mapping[str, int]) -> None:
         """Count what an enclave measured, in whole microseconds. Phases that it makes up are passed over."""
-        observers = self._phases[service]
-        for phase, spent in timings_us.items():
-            observe = observers.get(phase)
-            if observe is not None:
-                observe(spent / 1_000_000)
+        known = self._phases[service]
+        with self._tally.lock:
+            for phase, spent in timings_us.items():
+                durations = known.get(phase)
+                if durations is not None:
+                    durations.add(spent / 1_000_000)
 
     def questions(self) -> Iterator[tuple[tuple[str, str, str], int]]:
         """Yield (service, route, outcome) and how many questions ended so, where any did, in all processes."""
+        self.numbers.look()
         for metric in self._collected().collect():
             for sample in metric.samples:
                 said = sample.labels
@@ -123,10 +124,9 @@ class Meters:
         files.Shared(registry, path=self._folder)  # type: ignore[no-untyped-call]
         return registry
 
-    def _make(self, service: str, route: str, outcome: str) -> _Series:
-        series = _Series(
-            count=self._requests.labels(service, route, outcome).inc,
-            observe=self._seconds.labels(service, route).observe,
-        )
-        self._series[service, route, outcome] = series
-        return series
+    def _make(self, service: str, route: str, outcome: str) -> Count:
+        """Return a new series, the tally's lock held: two at once would make it twice."""
+        if (service, route) not in self._answers:
+            self._answers[service, route] = self._tally.durations(self._seconds.labels(service, route))
+        made = self._counts[service, route, outcome] = self._tally.count(self._requests.labels(service, route, outcome))
+        return made

@@ -43,26 +43,30 @@ class Numbers:
     def __init__(self, registry: CollectorRegistry, log: Log) -> None:
         self._registry = registry
         self._log = log
-        self._watched: list[_Watched] = []
+        self._steps: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._end = threading.Event()
 
     def gauge(self, name: str, explained: str, labels: Sequence[str], read: Read, *, mode: Mode = "livesum") -> None:
         """Show what `read` returns as a gauge: of the processes that live the sum, the least, or the one set last."""
         metric = Gauge(name, explained, labels, registry=self._registry, multiprocess_mode=mode)
-        self._watched.append(_Watched(metric=metric, read=read))
+        self.at_each_look(_Watched(metric=metric, read=read).look)
 
     def counter(self, name: str, explained: str, labels: Sequence[str], read: Read) -> None:
         """Show what `read` returns as a counter. `name` ends in `_total`; `read` counts from the process's start."""
         metric = Counter(name, explained, labels, registry=self._registry)
-        self._watched.append(_Watched(metric=metric, read=read))
+        self.at_each_look(_Watched(metric=metric, read=read).look)
+
+    def at_each_look(self, step: Callable[[], None]) -> None:
+        """Do this, too, whenever the numbers are read. Never two at a time."""
+        self._steps.append(step)
 
     def look(self) -> None:
         """Read every number now."""
         with self._lock:
-            for watched in self._watched:
+            for step in self._steps:
                 try:
-                    watched.look()
+                    step()
                 except Exception as exc:  # noqa: BLE001  one broken number must not hide the others
                     self._log.event("internal error", what="metrics", error=type(exc).__name__)
 

@@ -96,16 +96,16 @@ class Watch:
         self.lives: dict[tuple[int, str], Life] = {}
 
     def look(self, processes: dict[int, str]) -> None:
-        """Look at each of them once; one that ends meanwhile is left out."""
+        """Look at each of them once; one that ends meanwhile is left out. Raises: PermissionError: this takes root."""
         for pid, name in processes.items():
-            with contextlib.suppress(OSError, KeyError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, StopIteration, KeyError):
                 sample = sample_of(pid, time.monotonic() - self._began)
                 with self._lock:
                     self.lives.setdefault((pid, name), Life(name, pid)).samples.append(sample)
 
 
 def sample_of(pid: int, at: float) -> Sample:
-    """Look at one process. Raises: OSError, KeyError, where it has ended."""
+    """Look at one process. Raises: OSError, StopIteration, KeyError, where it has ended, and OSError without root."""
     memory = Memory.of(pid)
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     threads = next(int(line.split()[1]) for line in status if line.startswith("Threads:"))

@@ -61,6 +61,7 @@ def run(options: Options) -> Figures:
     with System(options.output) as system:
         ledger = Ledger()
         figures = Figures(options=options, ledger=ledger, watch=Watch(ledger))
+        _look(system, figures)
         verifier, numbers, over = Verifier(system), Numbers(), threading.Event()
         clients = [
             Client(
