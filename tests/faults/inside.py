@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 
 from devstack.steering import NSM_FAULTS, Steered
 from tests.faults.registry import TWO_ENCLAVES, Ask, fault
-from tests.faults.world import World
+from tests.faults.world import World, wait_until
 
 PLACE = ("vies", 0)
 FIRST_OF_TWO = ("sicae", 0)
 HOUR = 3600.0
 DAY = 24 * HOUR
-NSM_SEEN_SECONDS = 4.0  # pings and questions of the parent tell by then that an NSM fails
 
 
 def _nsm(name: str) -> None:
@@ -44,7 +43,7 @@ def break_one_nsm(world: World, _: str) -> Iterator[Ask | None]:
     world.steer(FIRST_OF_TWO, Steered(nsm="error"))
     for _try in range(8):
         world.ask(victim="sicae")
-    time.sleep(NSM_SEEN_SECONDS)
+    wait_until("it is left out", lambda: [world.ask(victim="sicae") for _ in range(4)] == ["verified"] * 4)
     yield None
     world.steer(FIRST_OF_TWO, Steered())
     for _try in range(100):  # it is asked for a document each ten seconds, and comes back with the first

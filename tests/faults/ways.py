@@ -83,9 +83,15 @@ def garbage_on_the_link(world: World, moment: str) -> Iterator[Ask | None]:
 
 @fault("link to the enclave", "one letter changed")
 def changed_on_the_link(world: World, _: str) -> Iterator[Ask | None]:
-    """A letter in the midst of the answer."""
-    with troubled(world.links[PLACE], down=after(BYTES_BEFORE["half of the answer in"], wires.flip)):
-        yield None
+    """A letter in the midst of the first answer on each connection."""
+    link = world.links[PLACE]
+
+    def ask() -> str:
+        link.cut()
+        return world.ask()
+
+    with troubled(link, down=after(BYTES_BEFORE["half of the answer in"], wires.flip)):
+        yield ask
 
 
 @fault("relay to the upstream", "garbage")
