@@ -12,7 +12,7 @@ SECONDS ?= 60
 MINUTES ?= 2
 TARGET ?=
 
-.PHONY: run serve test lint types unit verifier-alone web promtool page openapi fuzz fuzz-nightly nightly bench load dev requirements clean help
+.PHONY: run serve test lint types unit verifier-alone web promtool faults page openapi fuzz fuzz-nightly nightly bench load dev requirements clean help
 .PHONY: deploy-check deploy-tools malice secrets audit sbom wheel
 .PHONY: base image release-image verify-image parent-image booted e2e soak endurance
 
@@ -47,6 +47,10 @@ promtool: $(VENV)/ready
 
 page: $(VENV)/ready
 	$(BIN)/python -m devstack.page
+
+# Every row of tests/faults/matrix.toml: broken in a running system, and held to what it promises. Five minutes.
+faults: $(VENV)/ready
+	$(BIN)/pytest -rs tests/faults
 
 openapi: $(VENV)/ready
 	$(BIN)/python -m devstack.openapi
@@ -165,6 +169,8 @@ help:
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page and the parent's status page in headless Chromium"
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
+	@echo "make faults     what is broken, when, and what is promised of it: every row in a running system (five minutes);"
+	@echo "            .venv/bin/pytest tests/faults -k ID   one;  .venv/bin/python -m tests.faults   the table in SECURITY.md"
 	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
 	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"

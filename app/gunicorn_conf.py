@@ -9,10 +9,12 @@ import atexit
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+AGAIN_SECONDS = 1.0  # until another process is started for one that could not begin
 NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
 MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
 
@@ -136,7 +138,12 @@ def post_worker_init(worker: Any) -> None:
     """
     monitor, numbers = _extension(worker, "monitor"), _extension(worker, "numbers")
     if monitor is not None:
-        monitor.start(stopping=lambda: not worker.alive)
+        try:
+            monitor.start(stopping=lambda: not worker.alive)
+        except OSError as exc:  # of the state folder; an error that gunicorn sees would end master and siblings
+            Log().event("not started", what="state folder", error=exc.strerror)
+            time.sleep(AGAIN_SECONDS)
+            raise SystemExit(1) from exc
     if numbers is not None:
         numbers.start()
 

@@ -14,8 +14,13 @@ threads are free for everybody else.
 As shipped, the main thread waits up to two seconds for a caller to take note that its connection ends. While it waits
 for one, nobody is accepted or heard, and when the process is to end, kept connections close with requests in them. Here
 the thread that answered waits.
+
+As shipped, a process that has no descriptor left for a new connection ends, and every call under way in it. Here new
+connections wait. As shipped, a process whose master was killed keeps its kept connections as long as they are used, and
+the port with them, so that no other master can start. Here it ends as it does when it is told to.
 """
 
+import errno
 import gc
 import ssl
 import time
@@ -46,6 +51,7 @@ BUSY_SHARE = 0.75  # of the threads may be taken, by calls or by such waiting, b
 SWEEP_SECONDS = 0.5  # how often heads that are late are looked for
 ARRIVING = object()  # what `handle` returns of a connection whose head is not whole
 TOO_SLOW = (408, "Request Timeout", "request_timeout")
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept(2); it ends when something is closed
 MALFORMED = (400, "Bad Request", "bad_request")
 BUG = (500, "Internal Server Error", "internal_error")
 
@@ -59,6 +65,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._many = int(self.cfg.threads * BUSY_SHARE)
         self._arriving: dict[Caller, float] = {}  # in the poller, and when they are given up; of the main thread
         self._swept = 0.0
+        self._full = False  # whether the last connection that came could not be taken
         # gunicorn asks for some twenty settings for each request, and each would be looked up through two calls
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -69,6 +76,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         gc.collect()
         gc.freeze()
         super().run()
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master is there; without it this process is about to end. (Called by the main thread.)"""
+        if not super().is_parent_alive():
+            self.alive = False
+        return bool(self.alive)
 
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection that has something to read to a thread. (Called by the main thread.)"""
@@ -86,11 +99,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().finish_request(conn, fs)
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; it gets a thread when something comes. (Called by the main thread.)"""
+        """Accept a connection; it gets a thread when something comes. (Called by the main thread.)
+
+        Where there is no descriptor for it, let it wait until something else has happened, or a second.
+        """
         try:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
+        except OSError as exc:
+            if exc.errno not in NO_ROOM:
+                raise
+            if not self._full:
+                Log().event("full", what="descriptors", error=exc.strerror)
+            self._full = True
+            self.set_accept_enabled(False)  # gunicorn's next round enables it again
+            return
+        self._full = False
         self.nr_conns += 1
         self._await(Caller(self.cfg, sock, address, listener.getsockname()))
         if self.nr_conns >= self.worker_connections:

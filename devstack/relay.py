@@ -9,8 +9,10 @@ stream to the client, not as a refused connection.
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ class GuestPort:
     port: int
 
 
+Pump = Callable[[socket.socket, socket.socket], None]  # carries what comes from the first to the second, until its end
 Endpoint = Path | tuple[str, int] | VsockAddress | GuestPort  # Path: a unix socket; tuple: a host and a port
 
 MAX_CONNECTIONS = 64
@@ -38,8 +41,8 @@ class Relay:
     """Listens on `listen`, connects every accepted connection to `target`; start, stop, or use `with`.
 
     A connection above `max_connections` waits in the backlog. `target` may be changed at any time and
-    holds for the connections accepted afterwards. With `cut_after` every connection ends on both sides, without a word,
-    once so many bytes came from the target.
+    holds for the connections accepted afterwards; so may `up` and `down`, which carry the bytes to the target and back.
+    With `cut_after` every connection ends on both sides, without a word, once so many bytes came from the target.
     """
 
     def __init__(
@@ -53,9 +56,10 @@ class Relay:
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections}")
         self.target = target
+        self.up: Pump = pump
+        self.down: Pump = pump if cut_after is None else functools.partial(pump, most=cut_after)
         self.accepted = 0  # connections so far; read by tests
         self._listen = listen
-        self._cut_after = cut_after
         self._slots = threading.BoundedSemaphore(max_connections)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -94,16 +98,20 @@ class Relay:
         self._stopping.set()
         if self._acceptor is not None:
             self._acceptor.join()
-        with self._lock:
-            open_sockets, threads = list(self._sockets), list(self._threads)
-        for sock in open_sockets:
-            _shutdown(sock, socket.SHUT_RDWR)
-        for thread in threads:
-            thread.join()
+        self.cut()
         if self._listener is not None:
             self._listener.close()
             if isinstance(self._listen, Path):
                 self._listen.unlink(missing_ok=True)
+
+    def cut(self) -> None:
+        """Ends every connection that is open, and waits for its threads."""
+        with self._lock:
+            open_sockets, threads = list(self._sockets), list(self._threads)
+        for sock in open_sockets:
+            shutdown(sock, socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
 
     def dial(self, timeout: float) -> socket.socket:
         """Connects to the relay as a client would. Raises: OSError."""
@@ -161,10 +169,10 @@ class Relay:
             if self._stopping.is_set():
                 return
             self._sockets.add(remote)
-        up = threading.Thread(target=_pump, args=(client, remote), name="relay-up", daemon=True)
+        up = threading.Thread(target=self.up, args=(client, remote), name="relay-up", daemon=True)
         up.start()
         try:
-            _pump(remote, client, self._cut_after)
+            self.down(remote, client)
             up.join()
         finally:
             with self._lock:
@@ -234,7 +242,7 @@ def _new_socket(endpoint: Endpoint) -> socket.socket:
             return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
-def _pump(source: socket.socket, sink: socket.socket, most: int | None = None) -> None:
+def pump(source: socket.socket, sink: socket.socket, most: int | None = None) -> None:
     """Copies until the end of `source`, then half-closes `sink`; an error, or `most` bytes, end both directions."""
     try:
         while data := source.recv(CHUNK_BYTES):
@@ -242,12 +250,13 @@ def _pump(source: socket.socket, sink: socket.socket, most: int | None = None) -
             if most is not None and (most := most - len(data)) <= 0:
                 raise ConnectionAbortedError("cut")
     except OSError:
-        _shutdown(source, socket.SHUT_RDWR)
-        _shutdown(sink, socket.SHUT_RDWR)
+        shutdown(source, socket.SHUT_RDWR)
+        shutdown(sink, socket.SHUT_RDWR)
     else:
-        _shutdown(sink, socket.SHUT_WR)
+        shutdown(sink, socket.SHUT_WR)
 
 
-def _shutdown(sock: socket.socket, how: int) -> None:
+def shutdown(sock: socket.socket, how: int) -> None:
+    """Shuts a socket down, unless it is already."""
     with contextlib.suppress(OSError):  # the peer may have closed first
         sock.shutdown(how)

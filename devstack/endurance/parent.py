@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from devstack.parent import STATE
 from devstack.worker import socket_path
 from policy import manifest
 from policy.manifest import Manifest
-from wire.addresses import UnixAddress
+from wire.addresses import Address, UnixAddress
 
 ENCLAVES = {"vies": 3, "sicae": 1, "stripe-payment": 1, "monerium-payment": 1}  # places; of vies, two are in use
 ARCHIVE = "archive.db"
@@ -28,28 +29,32 @@ SCOPES = ("fetch", "metrics", "archive")
 CONCURRENT = 64
 
 
-def manifests() -> tuple[Manifest, ...]:
+def manifests(names: Iterable[str] = tuple(ENCLAVES)) -> tuple[Manifest, ...]:
     """Return the services that are served, as shipped."""
-    return tuple(manifest.load((SERVICES / f"{name}.toml").read_bytes()) for name in ENCLAVES)
+    return tuple(manifest.load((SERVICES / f"{name}.toml").read_bytes()) for name in names)
 
 
 def create(folder: str) -> Flask:
     """Return the application for the workers in `folder`."""
     here = Path(folder)
-    services = manifests()
-    addresses = {
-        service.name: tuple(
-            UnixAddress(path=str(socket_path(here, service.name, number))) for number in range(ENCLAVES[service.name])
-        )
-        for service in services
-    }
+    return application(
+        here,
+        {
+            name: tuple(UnixAddress(path=str(socket_path(here, name, number))) for number in range(count))
+            for name, count in ENCLAVES.items()
+        },
+    )
+
+
+def application(folder: Path, addresses: Mapping[str, tuple[Address, ...]], *, required: bool = False) -> Flask:
+    """Return the application for enclaves at these addresses. `required` demands the archive, which is in `folder`."""
     return create_app(
         Config(
-            manifests=services,
+            manifests=manifests(addresses),
             addresses=addresses,
-            state=here / STATE,
+            state=folder / STATE,
             admission=Admission(callers=FAMILY.callers),
-            archive=ArchiveSettings(url=f"sqlite:///{here / ARCHIVE}"),
+            archive=ArchiveSettings(url=f"sqlite:///{folder / ARCHIVE}", required=required),
         )
     )
 

@@ -48,7 +48,7 @@ class Question:
     def data(self) -> bytes:
         """The bytes to send, with a fresh challenge: take them once."""
         challenge = base64.b64encode(random.SystemRandom().randbytes(CHALLENGE_BYTES)).decode()
-        return json.dumps({**self.body, "challenge": challenge, "timeoutMs": TIMEOUT_MS}).encode()
+        return json.dumps({"timeoutMs": TIMEOUT_MS, **self.body, "challenge": challenge}).encode()
 
 
 class Catalogue:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from devstack.endurance import parent
 from devstack.endurance.upstreams import Way, Ways
 from devstack.parent import STATE
 from devstack.tls_pki import Authority
+from devstack.upstream import Handler
 from devstack.worker import NSM_ROOT, ROOTS, socket_path
 from tytle_verifier import TestPkiRoot
 
@@ -32,18 +34,38 @@ STOP_SECONDS = 30.0
 PROCESSES = 2  # gunicorn's, as shipped
 KEY_SECONDS = 120.0  # a sealing key is current so long, and then accepted so long: every client sees several
 FIRST = (("vies", 0), ("vies", 1), ("sicae", 0), ("stripe-payment", 0), ("monerium-payment", 0))
+DRAINED = (("vies", 2),)  # as the recipe of a rolling update has it: this place is meant to be free
 CID_STEP = 100  # between places of one service that are told apart by number (app.enclave)
 Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What is in a system: the enclaves that are started, the places that are drained, options of every worker, the
+    module with gunicorn's application, the stand-ins by host (None: the invented ones).
+    """
+
+    first: tuple[Place, ...] = FIRST
+    drained: tuple[Place, ...] = DRAINED
+    options: tuple[str, ...] = ("--key-seconds", str(KEY_SECONDS))
+    application: str = "devstack.endurance.parent"
+    handlers: Mapping[str, Handler] | None = None
+
+
+SHIPPED = Layout()
 
 
 class System:
     """A running system; use `with`. What the processes write goes to `output`, a folder."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, layout: Layout = SHIPPED) -> None:
         self._cleanup = contextlib.ExitStack()
         self._output = output
+        self._layout = layout
         self._enclaves: dict[Place, subprocess.Popen[bytes]] = {}
-        self.manifests = {each.name: each for each in parent.manifests()}
+        self._gunicorn: subprocess.Popen[bytes] | None = None
+        self.authority = Authority()
+        self.manifests = {each.name: each for each in parent.manifests(dict(layout.first))}
         self.folder = Path()
 
     def __enter__(self) -> Self:
@@ -77,7 +99,9 @@ class System:
 
     @property
     def master(self) -> int:
-        """The process id of gunicorn's master."""
+        """The process id of gunicorn's master. Raises: RuntimeError where there is none."""
+        if self._gunicorn is None:
+            raise RuntimeError("the parent does not run")
         return self._gunicorn.pid
 
     @property
@@ -108,7 +132,7 @@ class System:
     def _begin(self, place: Place) -> None:
         name, number = place
         command = [sys.executable, "-m", "devstack.worker", str(SERVICES / f"{name}.toml"), str(self.folder)]
-        command += ["--number", str(number), "--key-seconds", str(KEY_SECONDS)]
+        command += ["--number", str(number), *self._layout.options]
         socket_path(self.folder, name, number).unlink(missing_ok=True)
         self._enclaves[place] = self._spawn(f"{name}-{number}", command)
 
@@ -119,6 +143,10 @@ class System:
     def signal(self, place: Place, number: signal.Signals) -> None:
         """Send a signal to an enclave."""
         self._enclaves[place].send_signal(number)
+
+    def enclave_pid(self, place: Place) -> int:
+        """The process id of an enclave. Raises: KeyError where it does not run."""
+        return self._enclaves[place].pid
 
     def kill(self, place: Place) -> None:
         """End an enclave as a power cut would."""
@@ -142,38 +170,53 @@ class System:
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tytle-"))
         self._cleanup.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        authority = Authority()
-        (self.folder / ROOTS).write_text(authority.roots_pem, encoding="ascii")
+        (self.folder / ROOTS).write_text(self.authority.roots_pem, encoding="ascii")
         upstreams = [each for service in self.manifests.values() for each in service.upstreams]
-        self._ways = self._cleanup.enter_context(Ways(upstreams, authority=authority, folder=self.folder))
+        self._ways = self._cleanup.enter_context(
+            Ways(upstreams, authority=self.authority, folder=self.folder, handlers=self._layout.handlers)
+        )
         self._cleanup.callback(self._end_enclaves)
-        for place in FIRST:
+        for place in self._layout.first:
             self._begin(place)
             if not (self.folder / NSM_ROOT).exists():  # the first makes the root that all others share
                 self._wait(place)
-        for place in FIRST:
+        for place in self._layout.first:
             self._wait(place)
-        self._start_gunicorn()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self._port = int(listener.getsockname()[1])
+        self._cleanup.callback(self.stop_parent)
+        self.start_parent()
+        for name, number in self._layout.drained:
+            self.drain(name, number)
+        _wait_for("every service", lambda: answers(self.url, "/readyz"))
 
     def _end_enclaves(self) -> None:
         for place in list(self._enclaves):
             self.kill(place)
 
-    def _start_gunicorn(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = int(listener.getsockname()[1])
+    def start_parent(self) -> None:
+        """Start gunicorn and wait until it answers. Raises: RuntimeError where it does not."""
+        self.begin_parent()
+        _wait_for("the parent", lambda: answers(self.url, "/livez"))
+
+    def stop_parent(self) -> None:
+        """End gunicorn, if it runs."""
+        if self._gunicorn is not None:
+            _end(self._gunicorn)
+            self._gunicorn = None
+
+    def begin_parent(self, **environ: str) -> "subprocess.Popen[bytes]":
+        """Start gunicorn with these variables more, and return its process."""
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
-        command.append(f"devstack.endurance.parent:create({str(self.folder)!r})")
-        environ = {
+        command.append(f"{self._layout.application}:create({str(self.folder)!r})")
+        said = {
             "BIND": f"127.0.0.1:{self._port}",
             "WEB_WORKERS": str(PROCESSES),
             "TOKENS_FILE": str(parent.write_callers(self.folder)),
+            **environ,
         }
-        self._gunicorn = self._spawn("gunicorn", command, environ)
-        self._cleanup.callback(_end, self._gunicorn)
-        _wait_for("the parent", lambda: answers(self.url, "/livez"))
-        self.drain("vies", 2)  # as the recipe of a rolling update has it: this place is meant to be free
-        _wait_for("every service", lambda: answers(self.url, "/readyz"))
+        self._gunicorn = self._spawn("gunicorn", command, said)
+        return self._gunicorn
 
     def _spawn(self, name: str, command: list[str], environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self._output / f"{name}.log").open("ab") as file:

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +49,11 @@ class Way:
         self._port = self._server.address[1]
         self._relay = self._new_relay()
 
+    @property
+    def relay(self) -> Relay:
+        """The relay that is there now."""
+        return self._relay
+
     def close(self) -> None:
         """End relay and server."""
         self._slow.stop()
@@ -93,8 +98,15 @@ class Way:
 class Ways:
     """The ways to all hosts; use `with`."""
 
-    def __init__(self, upstreams: Iterable[Upstream], *, authority: Authority, folder: Path) -> None:
-        handlers = invented.handlers()
+    def __init__(
+        self,
+        upstreams: Iterable[Upstream],
+        *,
+        authority: Authority,
+        folder: Path,
+        handlers: Mapping[str, Handler] | None = None,
+    ) -> None:
+        handlers = handlers or invented.handlers()
         self.by_host = {
             each.host: Way(each, handlers[each.host], authority=authority, folder=folder) for each in upstreams
         }

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import tytle_verifier
 from devstack.__main__ import policy_for
@@ -37,16 +38,20 @@ class Verifier:
         self._seen: set[tuple[bytes, int]] = set()
         self._lock = threading.Lock()
 
-    def check(self, question: Question, sent: bytes, received: bytes, *, boot: str | None = None) -> str:
-        """Return how a call ended whose reply this is. `boot` is the one that the parent named.
+    def check(
+        self, question: Question, sent: bytes, received: bytes, *, boot: str | None = None, ahead: float = 0.0
+    ) -> str:
+        """Return how a call ended whose reply this is. `boot` is the one that the parent named, `ahead` how many
+        seconds the clock of whoever verifies is ahead.
 
         Raises: Ended, for every other end than `verified`.
         """
+        now = tytle_verifier.live()
         try:
             verified = tytle_verifier.verify_reply(
                 received,
                 policy=self.policies[question.service, question.mode],
-                time=tytle_verifier.live(),
+                time=replace(now, now=now.now + timedelta(seconds=ahead)),
                 root=self.root,
                 request=decode_either(sent),
                 cache=self.cache,
