@@ -1,9 +1,13 @@
-"""One HTTP/1.1 connection of a load generator. It shares the machine with what it measures, so it parses no more than
-it must: status, Content-Length, and whether the body says that it is a good one.
+"""One connection of a load generator, to an HTTP/1.1 server or to a worker.
+
+It shares the machine with what it measures, so it parses no more than it must: status, Content-Length or frames, and
+whether the body says that it is a good one.
 """
 
 import re
 import socket
+
+from wire import frames
 
 RECEIVE_BYTES = 64 * 1024  # larger buffers are mapped and unmapped by malloc for every call
 GOOD_STATUS = b"HTTP/1.1 200 "
@@ -15,7 +19,7 @@ _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.
 
 
 class Answer:
-    """Puts one answer together from what arrives. Knows Content-Length, and no other way to end one."""
+    """Puts one answer of HTTP together from what arrives. Knows Content-Length, and no other way to end one."""
 
     def __init__(self) -> None:
         self._received: list[bytes] = []
@@ -47,20 +51,40 @@ class Answer:
         return end + len(HEAD_END) + int(found[1]) - len(received)
 
 
-class Caller:
-    """One kept connection. `last` is the last answer that came whole, with its head, behind the request for it."""
+class Frames:
+    """Puts one answer of a worker together that was asked for its report: the report, and the reply behind it."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port))
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self) -> None:
+        self._decoder = frames.Decoder()
+        self._report: bytes | None = None
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Add what arrived; return the reply once it is whole. Raises: FrameError."""
+        self._decoder.feed(data)
+        if self._report is None:
+            self._report = self._decoder.next()
+        return None if self._report is None else self._decoder.next()
+
+
+class Caller:
+    """One kept connection. `last` is the last answer that came whole, with its head, behind the request for it.
+
+    `place` is a port on loopback, where HTTP is spoken, or the path of a worker's socket.
+    """
+
+    def __init__(self, place: int | str) -> None:
+        http = isinstance(place, int)
+        self._new_answer: type[Answer | Frames] = Answer if http else Frames
+        self._good_start = GOOD_STATUS if http else b"{"
+        self.sock = _connect(place)
         self.since = 0.0
         self.last: tuple[bytes, bytes] | None = None
         self._request = b""
-        self._answer = Answer()
+        self._answer: Answer | Frames = self._new_answer()
 
     def send(self, request: bytes, *, since: float) -> None:
         """Send the request, however long the server takes to read it. Its latency counts from `since`."""
-        self._request, self._answer = request, Answer()
+        self._request, self._answer = request, self._new_answer()
         self.since = since
         self.sock.sendall(request)
 
@@ -73,7 +97,17 @@ class Caller:
         if answer is None:
             return None
         self.last = self._request, answer
-        return answer.startswith(GOOD_STATUS) and good_body in answer
+        return answer.startswith(self._good_start) and good_body in answer
+
+
+def _connect(place: int | str) -> socket.socket:
+    if isinstance(place, str):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(place)
+        return sock
+    sock = socket.create_connection(("127.0.0.1", place))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def http_request(path: str, body: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""The load generator, a process of its own: `python -m bench.load PORT REQUEST CLIENTS [options] SECONDS`.
+"""The load generator, a process of its own: `python -m bench.load PORT|SOCKET REQUEST CLIENTS [options] SECONDS`.
 
-REQUEST is a file with one HTTP/1.1 request. CLIENTS connections are opened and kept; each sends the request, waits for
-the whole answer, and sends it again (a closed loop). One thread over epoll. It prints `Figures`. Latencies are those of
-the good answers in the measured time.
+REQUEST is a file with one HTTP/1.1 request, or with one frame for the worker at SOCKET. CLIENTS connections are opened
+and kept; each sends the request, waits for the whole answer, and sends it again (a closed loop). One thread over epoll.
+It prints `Figures`. Latencies are those of the good answers in the measured time.
 """
 
 import argparse
@@ -29,8 +29,10 @@ class Load:
     A good answer holds `good_body`. Leaving the context closes the connections.
     """
 
-    def __init__(self, port: int, requests: Iterator[bytes], clients: int, *, good_body: bytes = GOOD_BODY) -> None:
-        self._port = port
+    def __init__(
+        self, place: int | str, requests: Iterator[bytes], clients: int, *, good_body: bytes = GOOD_BODY
+    ) -> None:
+        self._place = place
         self._requests = requests
         self._good_body = good_body
         self._poll = select.epoll()
@@ -107,7 +109,7 @@ class Load:
         self._open()
 
     def _open(self) -> None:
-        caller = Caller(self._port)
+        caller = Caller(self._place)
         self._callers[caller.sock.fileno()] = caller
         self._poll.register(caller.sock.fileno(), select.EPOLLIN)
         self._send(caller)
@@ -119,7 +121,7 @@ def main(arguments: list[str]) -> int:
     request = options.request.read_bytes()
     requests = itertools.repeat(request) if options.most is None else itertools.repeat(request, options.most)
     used_before = cpu_seconds()
-    with Load(options.port, requests, options.clients) as load:
+    with Load(options.place, requests, options.clients) as load:
         if options.warm_up:
             load.run(options.warm_up)
         taken = load.run(options.seconds)
@@ -132,7 +134,7 @@ def main(arguments: list[str]) -> int:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.load")
-    parser.add_argument("port", type=int)
+    parser.add_argument("place", type=lambda text: int(text) if text.isdecimal() else text)
     parser.add_argument("request", type=Path)
     parser.add_argument("clients", type=int)
     parser.add_argument("--warm-up", type=float, default=WARM_UP_SECONDS, help="seconds before the measured ones")

@@ -85,9 +85,9 @@ class Target:
         return Subject(name=f"{self.name}, {rate:,.0f}/s", command=command, serving=self.serving)
 
 
-def load(port: int, request: Path, settings: Settings, *options: object) -> tuple[str, ...]:
-    """Return the load generator's command, without the seconds."""
-    given = (port, request, settings.clients, *options)
+def load(place: int | Path, request: Path, settings: Settings, *options: object) -> tuple[str, ...]:
+    """Return the load generator's command, without the seconds. `place` is a port, or a worker's socket."""
+    given = (place, request, settings.clients, *options)
     return (sys.executable, "-m", "bench.load", *map(str, given))
 
 

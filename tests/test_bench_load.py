@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.caller import Answer, http_request
+from bench.caller import Answer, Frames, http_request
 from bench.figures import percentile, summary
 from bench.load import Load
 from bench.paced import CONNECTIONS, Paced, schedule
+from wire import frames
 
 REQUEST = http_request("/attest/fetch", b"{}")
 GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
@@ -130,3 +131,12 @@ def test_a_percentile_is_the_nearest_rank(percent: float, expected: float):
 def test_without_an_answer_every_percentile_is_nothing():
     figures = summary(array("d"), errors=3, answered=3, seconds=1.0, cpu_seconds=0.5)
     assert (figures.requests, figures.p50_ms, figures.p999_ms) == (0, 0.0, 0.0)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_a_workers_answer_is_the_frame_behind_its_report_in_any_portions(first, second):
+    stream = frames.encode(b'{"report":1}') + frames.encode(GOOD[-16:])
+    cuts = sorted({0, *(min(cut, len(stream)) for cut in (first, second)), len(stream)})
+    answer = Frames()
+    fed = [answer.feed(stream[start:end]) for start, end in itertools.pairwise(cuts)]
+    assert fed == [None] * (len(fed) - 1) + [b'{"success":true}']
