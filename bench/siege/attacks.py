@@ -94,6 +94,7 @@ ATTACKS = (
         what="on the worker's socket: 100 halves of frames, 100 of 16 MiB that drip, 100 that read nothing",
         commands=lambda system, _: [slow(kind, 100, system.socket) for kind in ("half", "announced", "deaf")],
         most_mib=64,
+        ramp=3.0,  # the deaf first have as many pings answered as the socket holds, some 30,000 in all
     ),
     Attack(
         name="idle",
