@@ -164,7 +164,7 @@ help:
 	@echo "make serve  the same stack, left running, with a curl line that works"
 	@echo "make bench  figures, as ratios against named peers in the same run, with plots (12 minutes)"
 	@echo "            .venv/bin/python -m bench c d   single ones;  j   an image's size and boot time"
-	@echo "make load   slow, idle, silent and too many callers, before real gunicorn and workers (4 minutes; SECONDS=100, ATTACKS='heads idle')"
+	@echo "make load   slow, idle, silent and too many callers, before real gunicorn and workers (6 minutes; SECONDS=100, ATTACKS='heads idle')"
 	@echo "make lint | types | unit   the parts of make test"
 	@echo "make verifier-alone   the verifier's tests against its wheel, without source and network"
 	@echo "make web    the verifier's page and the parent's status page in headless Chromium"

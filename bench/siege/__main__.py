@@ -2,8 +2,8 @@
 
 Chosen attacks, such as heads and idle, go into load-heads-idle.json.
 
-Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take four
-minutes, in three rounds each.
+Ends with 1 when a promise is broken. N seconds are shared by the chosen attacks; without it, all of them take six
+minutes, in five rounds each.
 """
 
 import argparse

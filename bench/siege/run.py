@@ -26,9 +26,9 @@ END_SECONDS = 20.0
 class Lengths:
     """Seconds of an attack and of the calm behind it, and how many rounds of both."""
 
-    attack: float = 2.5
+    attack: float = 4.0  # the slowest of the attackers have had their turn by then
     calm: float = 3.0
-    rounds: int = 3
+    rounds: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
