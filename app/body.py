@@ -63,7 +63,7 @@ def _check_media_type(request: Request) -> None:
 
 
 def _cut_short(error: Exception) -> ApiError:
-    """Return the answer to a request without its end: silence (gunicorn_worker.SILENCE_SECONDS) or a lost caller."""
+    """Return the answer to a request without its end: silence or a drip (app.patience), or a lost caller."""
     silent = (BlockingIOError, TimeoutError)  # without TLS, and with it
     if isinstance(error, silent) or isinstance(error.__context__, silent):
         return ApiError(408, "request_timeout", "The rest of the request did not come")

@@ -70,7 +70,8 @@ def main(arguments: list[str]) -> int:
     exchange, clock_ms = nsm.exchange, unix_milliseconds
     if options.steered:
         steering = Steering(steer_path(options.folder, policy.name, options.number))
-        nsm = SoftNsm(pki=pki, clock=steering.nsm_clock, sleep=steering.sleep)
+        clock, sleep = steering.nsm_clock, steering.sleep
+        nsm = SoftNsm(service_time=options.nsm_seconds, pki=pki, clock=clock, sleep=sleep)
         exchange, clock_ms = functools.partial(steering.exchange, nsm), steering.clock_ms
     roots = Path(certifi.where()) if options.live else options.folder / ROOTS
 
