@@ -107,7 +107,8 @@ class Relay:
     def cut(self) -> None:
         """Ends every connection that is open, and waits for its threads."""
         with self._lock:
-            open_sockets, threads = list(self._sockets), list(self._threads)
+            open_sockets, self._sockets = self._sockets, set()
+            threads = list(self._threads)
         for sock in open_sockets:
             shutdown(sock, socket.SHUT_RDWR)
         for thread in threads:
@@ -136,9 +137,9 @@ class Relay:
             self.accepted += 1
             thread = threading.Thread(target=self._serve, args=(client,), name="relay", daemon=True)
             with self._lock:
-                self._threads.add(thread)
                 self._sockets.add(client)
-            thread.start()
+                thread.start()  # before cut() can see it: only what has begun can be waited for
+                self._threads.add(thread)
 
     def _next_client(self) -> socket.socket | None:
         if self._listener is None:
@@ -166,7 +167,7 @@ class Relay:
     def _exchange(self, client: socket.socket, remote: socket.socket) -> None:
         """Pumps both ways until both have ended; the second direction has its own thread."""
         with self._lock:
-            if self._stopping.is_set():
+            if client not in self._sockets:  # it was cut while the target was reached
                 return
             self._sockets.add(remote)
         up = threading.Thread(target=self.up, args=(client, remote), name="relay-up", daemon=True)

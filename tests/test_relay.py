@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -254,3 +255,25 @@ def test_a_port_of_a_virtual_machine_that_nobody_listens_on_is_a_refused_connect
 def test_a_port_of_a_virtual_machine_cannot_be_listened_on(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="its own to listen on"):
         Relay(("127.0.0.1", 1), listen=GuestPort(path=tmp_path / "guest", port=5001)).start()
+
+
+def test_a_cut_ends_connections_that_are_just_being_made(
+    stack: contextlib.ExitStack, threads: Callable[[], int]
+) -> None:
+    """Accepted, being connected on or up: the target is deaf, so that nothing but the cut can end them."""
+    over = threading.Event()
+    stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+    sys.setswitchinterval(1e-6)  # threads change places everywhere
+    relay = stack.enter_context(Relay(_target(stack, lambda _: over.wait(20) and None)))
+    stack.callback(over.set)
+
+    def all_are_cut() -> bool:
+        relay.cut()
+        return relay.accepted == 500
+
+    for _ in range(500):
+        with relay.dial(3.0):
+            relay.cut()
+    _wait_until(all_are_cut)
+    relay.cut()
+    assert threads() == 1  # the one that accepts

@@ -81,6 +81,9 @@ def half_close(source: socket.socket, sink: socket.socket) -> None:
 def flip(source: socket.socket, sink: socket.socket) -> None:
     """Change one letter of what comes next, and nothing else."""
     data = source.recv(CHUNK_BYTES)
+    if not data:
+        shutdown(sink, socket.SHUT_WR)
+        return
     at = next((index for index, byte in enumerate(data) if chr(byte).isalnum()), 0)
     sink.sendall(data[:at] + bytes([data[at] ^ FLIP]) + data[at + 1 :])
     pump(source, sink)

@@ -202,8 +202,8 @@ class HostileServer:
                 self.connections += 1
                 self._sockets.add(sock)
                 thread = threading.Thread(target=self._serve, args=(sock, script), daemon=True)
+                thread.start()  # before _end_connections() can see it: only what has begun can be waited for
                 self._threads.append(thread)
-            thread.start()
 
     def _serve(self, sock: socket.socket, script: Script) -> None:
         sock.settimeout(HOLD_S)
