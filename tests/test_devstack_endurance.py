@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from devstack.endurance import invented, questions, report
+from devstack.endurance import archive, invented, questions, report
 from devstack.endurance.calls import Answer, Connection, Ended, error, refusal
 from devstack.endurance.invented import Numbers
 from devstack.endurance.ledger import NEVER, Ledger
 from devstack.endurance.memory import JUDGED_SECONDS, Life, Sample
 from devstack.endurance.run import Figures, Options, run
+from devstack.upstream import Response, UpstreamServer
 
 SECONDS = 4.0
 
@@ -127,6 +128,30 @@ def test_whoever_does_not_answer_is_seen() -> None:
     with pytest.raises(Ended) as found:
         Connection(port).get("/livez")
     assert found.value.outcome == "connection ConnectionRefusedError fresh"
+
+
+@pytest.mark.parametrize(("asked", "excused"), [(10.0, 1), (21.0, 0)])
+def test_a_reply_is_missed_if_nothing_ended_from_its_question_until_it_was_stored(
+    monkeypatch: pytest.MonkeyPatch, asked: float, excused: int
+) -> None:
+    """Its coming is noted late, on a busy machine: after the process that had sent it was killed."""
+    ledger = Ledger()
+    excuse = ledger.excuse(archive.KIND, archive.MISSING)
+    excuse.since, excuse.until = 20.0, 20.1
+    monkeypatch.setattr(archive, "WAIT_SECONDS", 0.0)
+    missing = Response(
+        status=404,
+        headers=(("X-Request-Id", "r1"),),
+        body=json.dumps({"success": False, "error": "none", "code": "not_found", "requestId": "r1"}).encode(),
+    )
+    with UpstreamServer({"127.0.0.1": lambda _: missing}, authority=None) as server:
+        connection = Connection(server.address[1])
+        reader = archive.Reader(connection, ledger)
+        reader.later(json.dumps({"attestation": {"attestationId": "a"}}).encode(), asked=asked)
+        reader.read_due()
+        connection.close()
+    assert ledger.ends == {(archive.KIND, "error 404 not_found"): 1}
+    assert sum(ledger.excused.values()) == excused
 
 
 def test_what_is_said_of_each_thing_is_its_own() -> None:

@@ -7,6 +7,7 @@ process that was killed may be missing, and nothing else.
 import json
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from devstack.endurance.calls import Connection, Ended
 from devstack.endurance.ledger import Ledger
@@ -20,30 +21,39 @@ GATHERED_SECONDS = 1.0  # a process that is killed later than this after an answ
 MAX_WAITING = 50
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Due:
+    """A reply to look for. It left the parent between `asked` and `came` (on `time.monotonic()`)."""
+
+    asked: float
+    came: float
+    reply: bytes
+
+
 class Reader:
     """Reads for one client, on its connection."""
 
     def __init__(self, connection: Connection, ledger: Ledger) -> None:
         self._connection = connection
         self._ledger = ledger
-        self._due: deque[tuple[float, bytes]] = deque(maxlen=MAX_WAITING)
+        self._due: deque[_Due] = deque(maxlen=MAX_WAITING)
         self._head: Head | None = None
 
-    def later(self, reply: bytes) -> None:
-        """Look for this reply in a while."""
-        self._due.append((time.monotonic(), reply))
+    def later(self, reply: bytes, *, asked: float) -> None:
+        """Look in a while for this reply to what was asked at this instant."""
+        self._due.append(_Due(asked=asked, came=time.monotonic(), reply=reply))
 
     def read_due(self) -> None:
         """Look for one reply whose time has come."""
-        if self._due and time.monotonic() - self._due[0][0] >= WAIT_SECONDS:
-            came, reply = self._due.popleft()
+        if self._due and time.monotonic() - self._due[0].came >= WAIT_SECONDS:
+            due = self._due.popleft()
             began, ended = time.monotonic(), None
             try:
-                outcome, text = self._read(reply), ""
+                outcome, text = self._read(due.reply), ""
             except Ended as exc:
                 outcome, text = exc.outcome, exc.text
                 if outcome.startswith(MISSING):  # what counts is what happened when it was to be stored
-                    began, ended = came, came + GATHERED_SECONDS
+                    began, ended = due.asked, due.came + GATHERED_SECONDS
             except LogError as exc:
                 outcome, text = "UNVERIFIED", f"{exc!r:.500}"
             self._ledger.end(KIND, KIND, outcome, began=began, ended=ended, text=text)

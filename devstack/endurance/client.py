@@ -117,10 +117,11 @@ class Client(threading.Thread):
             sent = question.data
             if question.refused is not None:
                 return self._refused(question, sent)
+            asked = time.monotonic()
             answer = self._connection.post(question.path, sent)
             outcome = self._verifier.check(question, sent, answer.data, boot=boot_in(answer))
             if self._chance.random() < TO_ARCHIVE:
-                self._archive.later(answer.data)
+                self._archive.later(answer.data, asked=asked)
             return outcome
 
         self._noting(question.kind, question.service, call)
