@@ -58,10 +58,8 @@ class ResponseReader:
         An answer without a body may announce one (to HEAD, or as a 304, it means something else: RFC 9110, 8.6). A
         server that sends it all the same would have it read as the next answer.
         """
-        if not self.complete or not self._head.persistent or self._excess:
-            return False
-        announced = self._head.chunked or self._head.length
-        return self.framing != "close" and not (self.framing == "none" and announced)
+        ended = self.complete and self._head.persistent and self.framing != "close" and not self._excess
+        return ended and not (self.framing == "none" and (self._head.chunked or bool(self._head.length)))
 
     def feed(self, data: bytes) -> None:
         """Take at least one byte, in any portions.
