@@ -42,7 +42,8 @@ def mix_entropy(data: bytes, path: Path = ENTROPY_POOL, *, ioctl: Ioctl = fcntl.
     """Mix `data` into the kernel's entropy pool, credited in full, and have the generator draw its next key from there.
 
     What is only written reaches the generator when it is reseeded anyway, up to minutes later, and so does what is
-    credited to one that is ready (Linux drivers/char/random.c). Both calls need CAP_SYS_ADMIN. `ioctl` is for tests.
+    credited to one that is ready (drivers/char/random.c; before Linux 5.12 the second call reseeds from itself). Both
+    calls need CAP_SYS_ADMIN. `ioctl` is for tests.
 
     Raises:
         SystemRefused: the pool cannot be opened, or the kernel refuses.
