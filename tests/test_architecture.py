@@ -68,6 +68,7 @@ ROOMS = {
             "adapter/credentials.py": "requests",
             "adapter/errors.py": "requests",
             "adapter/hearsay.py": "requests",
+            "adapter/incoming.py": "requests urllib3",
             "adapter/parent.py": "requests urllib3",
             "adapter/response.py": "http requests urllib3",
             "adapter/sealing.py": "requests urllib3",
