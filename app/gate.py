@@ -27,8 +27,7 @@ from app.limits.table import Meter
 from app.limits.values import OverLimit, retry_after
 from app.prefork import Process
 
-OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})  # and what is below OPEN_FOLDER
-OPEN_FOLDER = "/static/"
+OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})
 SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
     "/metrics": METRICS,
     **dict.fromkeys(("/routes", "/status", "/log/head", "/log/proof", "/log/consistency"), None),
@@ -109,7 +108,7 @@ class Gate:
         state.visit = visit = Visit()
         rule, environ = request.url_rule, request.environ
         path = rule.rule if rule is not None else ""
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        if path in OPEN_PATHS:
             return
         if self._admission.callers is not None:
             state.caller = caller = self._authenticate(environ)

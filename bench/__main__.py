@@ -6,8 +6,6 @@ it. (j) boots images and needs more than a laptop has. Chosen letters, such as c
 
 import argparse
 import json
-import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,7 @@ from bench import (
     verification,
     whole_path,
 )
-from bench.processes import BenchError
+from bench.processes import as_program
 from bench.report import Report
 from bench.rounds import Settings
 
@@ -52,7 +50,6 @@ ALL = {**MEASUREMENTS, **ON_REQUEST}
 def main(arguments: list[str]) -> int:
     """Run the chosen measurements. Returns 0, or 1 when an answer was bad, whatever the figures."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as for Ctrl-C
     settings = replace(Settings(), seconds=options.seconds)
     facts = machine.facts()
     print(machine.as_text(facts), flush=True)
@@ -91,9 +88,4 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit("interrupted; everything has been stopped")
-    except BenchError as error:
-        sys.exit(f"the benchmark failed: {error}")
+    as_program(main, "the benchmark")

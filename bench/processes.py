@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 from app import gunicorn_conf
 from bench.machine import TICKS_PER_SECOND
@@ -34,6 +34,17 @@ UNWANTED_VARIABLES = ("BUNDLE", "PROX", "WEB_WORKERS", "WEB_CONCURRENCY", "BIND"
 
 class BenchError(Exception):
     """The benchmark itself failed: a process ended, or nobody answered."""
+
+
+def as_program(main: Callable[[list[str]], int], what: str) -> NoReturn:
+    """End this program with what `main` returns for its arguments; SIGTERM cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; everything has been stopped")
+    except BenchError as error:
+        sys.exit(f"{what} failed: {error}")
 
 
 @dataclass(frozen=True, slots=True)

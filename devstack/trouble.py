@@ -31,11 +31,6 @@ def body(text: bytes, status: int | None = None) -> Trouble:
     return lambda answer: replace(answer, body=text, status=status or answer.status)
 
 
-def with_status(status: int) -> Trouble:
-    """The answer under another status."""
-    return lambda answer: replace(answer, status=status)
-
-
 def edited(pattern: bytes, replacement: bytes) -> Trouble:
     """The answer with what matches replaced. Raises: ValueError where nothing does."""
 

@@ -18,7 +18,7 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 # `make e2e` boots machines, `make web` needs a browser; `make deploy-check` and `make promtool` need others' checkers.
-# `make secrets` takes a minute, `make faults` four.
+# `make secrets` takes a minute, `make faults` three.
 SUITES_OF_THEIR_OWN = {"e2e", "faults", "planted", "promtool", "rendered", "web"}
 
 SLOW_PATH = "/taxation_customs/vies/rest-api/ms/PT/vat/100000001"

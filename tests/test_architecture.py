@@ -34,6 +34,7 @@ ROOMS = {
         by_file={
             "__main__.py": "socket",
             "server.py": "socket socketserver",
+            "system.py": "fcntl",
             "worker.py": "ssl",
             "upstream/client.py": "ssl",
             "upstream/connection.py": "socket ssl",

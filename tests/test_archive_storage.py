@@ -183,7 +183,7 @@ def test_processes_and_threads_that_append_at_once_leave_no_gap(url: str) -> Non
 # --- what an operator could try, and what goes wrong
 
 
-def test_a_dropped_leaf_is_missed_by_whoever_holds_its_reply_and_an_older_head(store: Store) -> None:
+def test_a_dropped_leaf_is_noticed_by_whoever_holds_its_reply_and_an_older_head(store: Store) -> None:
     """The log is made anew without one reply, as an operator would who wants it gone."""
     made = entries(6)
     store.append(made, now_ms=NOW_MS)

@@ -46,13 +46,13 @@ def test_the_shortest_inputs_hold(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.target}-{fault.name.replace(' ', '-')}")
-def test_a_defence_that_is_taken_away_is_missed(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defence_that_is_taken_away_is_noticed(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     given = list(inputs(fault.target))
     fault.plant(monkeypatch.setattr)
     assert next(broken_by(fault.target, given), None) is not None
 
 
-def test_every_target_misses_some_defence() -> None:
+def test_every_target_notices_a_defence_that_is_gone() -> None:
     assert {fault.target for fault in FAULTS} == TARGETS.keys()
 
 

@@ -31,7 +31,6 @@ REFUSED_HERE = {
     'uint: "   "': "Q4",
     'uint: "+5"': "Q4",
 }
-WORDS_BEYOND_THE_FIELD = "Q5"
 
 
 def value_of(given: Any) -> Any:

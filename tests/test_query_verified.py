@@ -111,7 +111,11 @@ def test_a_query_without_a_result_and_a_failed_call_verify_as_what_they_are(mode
     def nobody(*_: object) -> Any:
         raise PeerLost("down", delivered=False)
 
-    for handler, dial in ((lambda _: Response(status=503), None), (shop, nobody)):
+    for handler, dial in (
+        (lambda _: Response(status=503), None),
+        (lambda _: Response(status=999), None),  # of no HTTP
+        (shop, nobody),
+    ):
         nsm = SoftNsm()
         with enclave(handler, nsm=nsm, dial=dial, toml=TOML, operations=OPERATIONS) as running:
             reply = running.query("test.item", {"id": "a1"}, mode=mode)

@@ -1,4 +1,4 @@
-"""Derivations of Stripe and Monerium: every rule of VERIFICATION.md's A.1 to A.3, each with what breaks it."""
+"""Derivations of Stripe and Monerium: every rule of DERIVATIONS.md's P1 to P3, each with what breaks it."""
 
 import hashlib
 import json

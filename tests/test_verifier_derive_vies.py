@@ -1,4 +1,4 @@
-"""Derivations of VIES and HMRC: every rule of VERIFICATION.md's D1 to D7, each with what breaks it."""
+"""Derivations of VIES and HMRC: every rule of DERIVATIONS.md's D1 to D7, each with what breaks it."""
 
 import json
 from typing import Any

@@ -257,7 +257,7 @@ def test_the_command_finds_a_reply_in_the_log(folder: Path, capsys: pytest.Captu
     assert capsys.readouterr().out.startswith(f"IN THE LOG: leaf {leaf}, index 2 of 5.")
 
 
-def test_the_command_misses_a_reply_that_is_not_in_the_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_notices_a_reply_that_is_not_in_the_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("reply.json").write_bytes(kit.reply() + b"\n")
     assert main(INCLUDED) == 8
     assert capsys.readouterr().out.startswith("REFUSED: the proof leads to another root")

@@ -1,4 +1,4 @@
-"""Calls and answers for tests of derivations, made by hand from VERIFICATION.md's "Derivations", one operation each.
+"""Calls and answers for tests of derivations, made by hand from DERIVATIONS.md, one operation each.
 
 `outcome` runs one derivation: it returns its values, or its code as a text.
 """

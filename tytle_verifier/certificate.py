@@ -1,4 +1,4 @@
-"""One X.509 certificate as the few facts that step 3 judges (RULES K1, X3-X10).
+"""One X.509 certificate as the few facts that step 3 judges.
 
 Parsing is `cryptography`'s, which takes exactly one DER certificate. Nothing is judged here except that the bytes are
 such a certificate and that its extensions can be read; a certificate is believed only after `chain.verify`.
@@ -65,7 +65,7 @@ class Certificate:
 def load(der: bytes, *, name: str) -> Certificate:
     """Read one DER certificate of 1..1024 bytes; `name` is how errors call it, for example `cabundle[2]`.
 
-    Raises: DocumentError (RULES K1, K2).
+    Raises: DocumentError.
     """
     if not 1 <= len(der) <= MAX_CERTIFICATE_BYTES:
         raise DocumentError(f"{name} size", got=f"{len(der)} bytes", expected=f"1..{MAX_CERTIFICATE_BYTES}")

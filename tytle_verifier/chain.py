@@ -1,7 +1,7 @@
-"""Step 3: the path leaf -> reversed(cabundle) -> pinned root (RULES X1-X12, N1).
+"""Step 3: the path leaf -> reversed(cabundle) -> pinned root.
 
 Trust starts from the root's bytes, which the caller chose, and never from the document. Revocation is not checked:
-AWS publishes no CRL for this use and says so (RULES X11).
+AWS publishes no CRL for this use and says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 
 
 class LinkCache:
-    """Remembers which certificate signatures were found good, and nothing else (RULES X12).
+    """Remembers which certificate signatures were found good, and nothing else.
 
     An entry says "this key signed this certificate", which no clock can change. Everything else -- names, constraints,
     and the validity of EVERY certificate of the path -- is judged again on every use, so a stale entry cannot
@@ -55,7 +55,7 @@ class LinkCache:
 
 
 def check_link(issuer: Certificate, child: Certificate, name: str) -> None:
-    """Verify that `issuer`'s key signed `child` with ecdsa-with-SHA384. Raises: ChainError (RULES X4)."""
+    """Verify that `issuer`'s key signed `child` with ecdsa-with-SHA384. Raises: ChainError."""
     try:
         child.parsed.verify_directly_issued_by(issuer.parsed)
     except (InvalidSignature, ValueError, TypeError) as error:

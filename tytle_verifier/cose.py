@@ -41,7 +41,6 @@ ES384: Final = Algorithm(name="ES384", protected=PROTECTED_ES384, half_bytes=48,
 ES256: Final = Algorithm(  # {1: -7}, RFC 9053 2.1
     name="ES256", protected=bytes.fromhex("a10126"), half_bytes=32, order=P256_ORDER, hash=SHA256
 )
-SIGNATURE_BYTES = 2 * ES384.half_bytes  # RFC 9053 2.1; AWS's "32/48/64" is wrong for ES384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ class Sign1:
 def decode(document: bytes, algorithm: Algorithm = ES384) -> Sign1:
     """Take the envelope apart. The caller bounds `len(document)`; the signature's length is left to `verify`.
 
-    Raises: CoseError (RULES C1-C6, C8).
+    Raises: CoseError.
     """
     bare = document[1:] if document[:1] == _TAG_18 else document
     try:
@@ -85,7 +84,7 @@ def verify(message: Sign1, key: ec.EllipticCurvePublicKey, algorithm: Algorithm 
     """Check the signature over the payload as received with a `key` on the algorithm's curve.
 
     s > n/2 is accepted: half of AWS's own signatures are so. Hence two documents may differ and say the same, and a
-    document's bytes or hash identify nothing. Raises: SignatureError (RULES S1-S3).
+    document's bytes or hash identify nothing. Raises: SignatureError.
     """
     half, length = algorithm.half_bytes, len(message.signature)
     if length != 2 * half:

@@ -1,4 +1,4 @@
-"""Step 2: the payload of an NSM attestation document -> one frozen value (RULES C5-C8, F, M, T1, P, K, O).
+"""Step 2: the payload of an NSM attestation document -> one frozen value.
 
 The limits are AWS's where real documents keep them, and wider, with the reason beside them, where they do not.
 What a field means is not judged here: nothing is believed before step 4.

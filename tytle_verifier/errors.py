@@ -1,4 +1,4 @@
-"""Every way in which this room says no (VERIFICATION.md, "Errors").
+"""Every way in which this room says no (VERIFICATION.md, "The library").
 
 One tree. `VerificationError` blames the evidence and carries the number of the step that refused it;
 `PolicyError` blames what the relying party itself supplied; `NotOpened` is what others say of a sealed call. Nothing

@@ -1,4 +1,4 @@
-"""What a verification compared and, as important, what it did not (VERIFICATION.md, "Report").
+"""What a verification compared and, as important, what it did not (VERIFICATION.md, "The library").
 
 A report is made of short printable lines for people and logs; programs use the typed values instead.
 """

@@ -1,4 +1,4 @@
-"""What a verification came to, in one word, one line and one exit code (VERIFICATION.md, "Exit codes")."""
+"""What a verification came to, in one word, one line and one exit code (VERIFICATION.md, "The command")."""
 
 from __future__ import annotations
 

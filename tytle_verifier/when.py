@@ -85,7 +85,7 @@ def chain_instant(time: Time, signed: datetime) -> datetime:
 
 
 def check_signed_at(signed: datetime, not_before: datetime, not_after: datetime) -> None:
-    """Step 5: the document was signed within its leaf's validity, ends included. Raises: TimeError (RULES T2)."""
+    """Step 5: the document was signed within its leaf's validity, ends included. Raises: TimeError."""
     if not not_before <= signed <= not_after:
         window = f"{not_before.isoformat()} to {not_after.isoformat()}"
         raise TimeError("signed outside the leaf's validity", got=signed.isoformat(), expected=window)
@@ -94,7 +94,7 @@ def check_signed_at(signed: datetime, not_before: datetime, not_after: datetime)
 def check_age(time: Live, signed: datetime, max_age: timedelta | None) -> str:
     """Step 5, live only: not too old, not from the future; `max_age` tightens the one of `time`.
 
-    Returns the line for the report. Raises: TimeError (RULES T3).
+    Returns the line for the report. Raises: TimeError.
     """
     limit = time.max_age if max_age is None else min(time.max_age, max_age)
     age = time.now - signed
@@ -105,7 +105,7 @@ def check_age(time: Live, signed: datetime, max_age: timedelta | None) -> str:
 
 
 def check_not_ahead(time: Live, signed: datetime) -> str:
-    """Step 5, live only: not from the future; the line for the report. Raises: TimeError (RULES T3)."""
+    """Step 5, live only: not from the future; the line for the report. Raises: TimeError."""
     ahead = signed - time.now
     if ahead > time.skew:
         raise TimeError("signed in the future", got=f"by {ahead}", expected=f"at most {time.skew}")

@@ -20,7 +20,6 @@ from policy.tables import Table
 
 MAX_FILE_BYTES = 1024 * 1024  # ours: about 5,000 entries
 MAX_CALLERS = 1000  # ours: below limits.table.MAX_NAMES, with room for services and for the names of former reloads
-MAX_TOKEN_BYTES = 512
 DEFAULT_CONCURRENT = 48  # ours: half of one process's threads; on a host with two processes a quarter
 _MOST = 1_000_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

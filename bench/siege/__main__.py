@@ -9,15 +9,13 @@ minutes, in five rounds each.
 import argparse
 import json
 import resource
-import signal
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 from bench import machine
-from bench.processes import BenchError, Processes
+from bench.processes import Processes, as_program
 from bench.rounds import Spread
 from bench.siege import system as systems
 from bench.siege.attacks import ATTACKS
@@ -34,7 +32,6 @@ LEAST = Lengths(attack=2.0, calm=3.0, rounds=1)
 def main(arguments: list[str]) -> int:
     """Run. Returns 0, or 1 when a promise is broken."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, DESCRIPTORS), hard))
     chosen = [attack for attack in ATTACKS if attack.name in (options.names or {one.name for one in ATTACKS})]
@@ -128,9 +125,4 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit("interrupted; everything has been stopped")
-    except BenchError as error:
-        sys.exit(f"the load suite failed: {error}")
+    as_program(main, "the load suite")

@@ -3,7 +3,7 @@
 import itertools
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.rounds import Spread
@@ -62,7 +62,7 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
     peaks = [rate(phase) for phase in seen.calm]
     raw, share = _shares(seen, rate), _shares(seen, fair)
     judged = raw if attack.placed else share
-    calm_p99 = statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.calm)
+    calm_p99 = _p99(seen.honest, seen.calm)
     recovery = tuple(
         events.recovery(
             seen.honest,
@@ -84,10 +84,7 @@ def judge(attack: Attack, seen: Seen) -> Verdict:
         fair=share,
         judged=judged,
         calm_noise=Spread.of(peak / statistics.median(peaks) for peak in peaks),
-        p99_ms=(
-            calm_p99 * 1000,
-            statistics.median(events.p99(seen.honest, one.begin, one.end) for one in seen.attack) * 1000,
-        ),
+        p99_ms=(calm_p99 * 1000, _p99(seen.honest, seen.attack) * 1000),
         recovery=recovery,
         memory=seen.memory,
         outcomes=honest,
@@ -107,6 +104,11 @@ def _shares(seen: Seen, read: Callable[[Phase], float]) -> Spread:
         read(attack) / max(1e-9, (read(before) + read(behind)) / 2)
         for before, attack, behind in zip(seen.calm, seen.attack, seen.calm[1:], strict=False)
     )
+
+
+def _p99(found: Sequence[events.Event], phases: Iterable[Phase]) -> float:
+    """Return the median of the phases' 99th percentiles, in seconds."""
+    return statistics.median(events.p99(found, one.begin, one.end) for one in phases)
 
 
 def _count(found: Iterable[events.Event], phases: Iterable[Phase]) -> dict[str, int]:

@@ -5,7 +5,6 @@ import json
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -63,7 +62,6 @@ class Client(threading.Thread):
         self._archive = Reader(self._connection, ledger)
         self._sealing = {name: verifier.sealed_client(name, self._asker(name)) for name in SEALED}
         self._sessions = {name: self._session(system, name) for name in ADAPTED}
-        self._replies: deque[bytes] = deque(maxlen=2)
         self._kinds = self._made_of()
 
     def _made_of(self) -> list[Kind]:
@@ -114,7 +112,7 @@ class Client(threading.Thread):
 
     def _plain(self, question: Question) -> None:
         def call() -> str:
-            sent = question.data
+            sent = question.draw()
             if question.refused is not None:
                 return self._refused(question, sent)
             asked = time.monotonic()
@@ -145,7 +143,7 @@ class Client(threading.Thread):
         self._noting(f"{question.kind}, sealed", question.service, lambda: self._through(question))
 
     def _through(self, question: Question) -> str:
-        sent = question.data
+        sent = question.draw()
         try:
             sealed = self._sealing[question.service].seal(sent)
         except VerificationError as exc:

@@ -145,7 +145,7 @@ class Events:
         self._wait_for("a new process", lambda: pid not in self._system.servers and self._is_ready())
 
     def _update(self) -> None:
-        """As README has it: a new enclave, the old one drained until it is idle, and ended. Excuses nothing.
+        """As OPERATIONS.md has it: a new enclave, the old one drained until it is idle, and ended. Excuses nothing.
 
         But for calls that were sealed to a key of the one that ended.
         """

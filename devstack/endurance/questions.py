@@ -44,9 +44,8 @@ class Question:
         """How the answer must be attested."""
         return str(self.body["mode"])
 
-    @property
-    def data(self) -> bytes:
-        """The bytes to send, with a fresh challenge: take them once."""
+    def draw(self) -> bytes:
+        """Return bytes to send, with a fresh challenge: others each time."""
         challenge = base64.b64encode(random.SystemRandom().randbytes(CHALLENGE_BYTES)).decode()
         return json.dumps({"timeoutMs": TIMEOUT_MS, **self.body, "challenge": challenge}).encode()
 

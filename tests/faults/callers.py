@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from devstack.endurance.calls import AUTHORIZATION, JSON, Answer, Ended, error
 from devstack.endurance.questions import Question
@@ -19,130 +20,126 @@ TOO_LARGE_BYTES = 30 * 1024 * 1024  # a little too much is read, and then refuse
 SILENCE_SECONDS = 3.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A connection to the parent, the question that is to be asked over it, and the body that asks it."""
+
+    world: World
+    sock: socket.socket
+    question: Question
+    sent: bytes
+
+    def request(self, body: bytes | None = None, *, length: int | None = None) -> bytes:
+        """Return the question as it stands on the connection, or with another body or Content-Length."""
+        sent = self.sent if body is None else body
+        fields = {**AUTHORIZATION, **JSON, "Host": "parent", "Content-Length": str(length or len(sent))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"POST {self.question.path} HTTP/1.1\r\n{head}\r\n".encode() + sent
+
+    def heard(self) -> str:
+        """Return what comes back."""
+        try:
+            response = http.client.HTTPResponse(self.sock, method="POST")
+            response.begin()
+            answer = Answer(headers=response.headers, data=response.read())
+            if response.status != 200:
+                error(response.status, answer)
+        except Ended as exc:
+            return worded(exc)
+        except (http.client.HTTPException, OSError):
+            return "no answer"
+        return self.world.judge(self.question, self.sent, answer)
+
+    def reset(self) -> str:
+        """End the connection with RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        return "left"
+
+
 @contextmanager
-def connected(world: World) -> Iterator[socket.socket]:
-    """A connection to the parent."""
+def asking(world: World) -> Iterator[Asking]:
+    """Connect to the parent with a question of the world's."""
+    question = world.question()
     with socket.create_connection(("127.0.0.1", world.port), timeout=PATIENCE_SECONDS) as sock:
-        yield sock
-
-
-def bytes_of(question: Question, sent: bytes, *, length: int | None = None) -> bytes:
-    """Return a request as it stands on the connection."""
-    fields = {**AUTHORIZATION, **JSON, "Host": "parent", "Content-Length": str(length or len(sent))}
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"POST {question.path} HTTP/1.1\r\n{head}\r\n".encode() + sent
-
-
-def heard(world: World, sock: socket.socket, question: Question, sent: bytes) -> str:
-    """Return what comes back."""
-    try:
-        response = http.client.HTTPResponse(sock, method="POST")
-        response.begin()
-        answer = Answer(headers=response.headers, data=response.read())
-        if response.status != 200:
-            error(response.status, answer)
-    except Ended as exc:
-        return worded(exc)
-    except (http.client.HTTPException, OSError):
-        return "no answer"
-    return world.judge(question, sent, answer)
-
-
-def reset(sock: socket.socket) -> str:
-    """End a connection with RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-    return "left"
+        yield Asking(world=world, sock=sock, question=question, sent=question.draw())
 
 
 @caller("leaves (RST)")
 def leave(world: World, moment: str) -> str:
     """Resets its connection."""
-    question = world.question()
-    whole = bytes_of(question, question.data)
-    with connected(world) as sock:
+    with asking(world) as one:
         if moment == "while connecting":
-            return reset(sock)
+            return one.reset()
         if moment == "half of the request out":
-            sock.sendall(whole[:HALF_BYTES])
-            return reset(sock)
+            one.sock.sendall(one.request()[:HALF_BYTES])
+            return one.reset()
         if moment == "while waiting":
             with world.held("vies") as held:
-                sock.sendall(whole)
+                one.sock.sendall(one.request())
                 held.wait()
-                return reset(sock)
-        sock.sendall(whole)
-        sock.recv(ANSWER_BYTES)
-        return reset(sock)
+                return one.reset()
+        one.sock.sendall(one.request())
+        one.sock.recv(ANSWER_BYTES)
+        return one.reset()
 
 
 @caller("is silent")
 def be_silent(world: World, moment: str) -> str:
     """Sends nothing more; before its request, nothing for a while."""
-    question = world.question()
-    sent = question.data
-    with connected(world) as sock:
+    with asking(world) as one:
         if moment == "half of the request out":
-            sock.sendall(bytes_of(question, sent)[:HALF_BYTES])
+            one.sock.sendall(one.request()[:HALF_BYTES])
         else:
             time.sleep(SILENCE_SECONDS)
-            sock.sendall(bytes_of(question, sent))
-        return heard(world, sock, question, sent)
+            one.sock.sendall(one.request())
+        return one.heard()
 
 
 @caller("closes its half")
 def close_half(world: World, moment: str) -> str:
     """Says that nothing more will come, and goes on reading."""
-    question = world.question()
-    sent = question.data
-    whole = bytes_of(question, sent)
-    with connected(world) as sock:
+    with asking(world) as one:
         if moment == "half of the request out":
-            sock.sendall(whole[:HALF_BYTES])
-            sock.shutdown(socket.SHUT_WR)
-            return heard(world, sock, question, sent)
+            one.sock.sendall(one.request()[:HALF_BYTES])
+            one.sock.shutdown(socket.SHUT_WR)
+            return one.heard()
         with world.held("vies") as held:
-            sock.sendall(whole)
+            one.sock.sendall(one.request())
             held.wait()
-            sock.shutdown(socket.SHUT_WR)
-        return heard(world, sock, question, sent)
+            one.sock.shutdown(socket.SHUT_WR)
+        return one.heard()
 
 
 @caller("drips")
 def drip(world: World, _: str) -> str:
     """Sends in small pieces, all of it."""
-    question = world.question()
-    sent = question.data
-    whole = bytes_of(question, sent)
-    with connected(world) as sock:
+    with asking(world) as one:
+        whole = one.request()
         for start in range(0, len(whole), 512):
-            sock.sendall(whole[start : start + 512])
+            one.sock.sendall(whole[start : start + 512])
             time.sleep(0.01)
-        return heard(world, sock, question, sent)
+        return one.heard()
 
 
 @caller("sends garbage")
 def send_garbage(world: World, moment: str) -> str:
     """Sends what is no request, in place of one, as its body, or behind one that was answered."""
-    question = world.question()
-    sent = question.data
-    with connected(world) as sock:
+    with asking(world) as one:
         if moment == "half of the request out":
-            sock.sendall(bytes_of(question, b"\xff" * len(sent)))
-            return heard(world, sock, question, sent)
+            one.sock.sendall(one.request(b"\xff" * len(one.sent)))
+            return one.heard()
         if moment == "after the answer":
-            sock.sendall(bytes_of(question, sent))
-            if heard(world, sock, question, sent) != "verified":
+            one.sock.sendall(one.request())
+            if one.heard() != "verified":
                 return "the first answer was none"
-        sock.sendall(bytes(range(256)) + b"\r\n\r\n")
-        return heard(world, sock, question, sent)
+        one.sock.sendall(bytes(range(256)) + b"\r\n\r\n")
+        return one.heard()
 
 
 @caller("asks for too much room")
 def ask_for_room(world: World, _: str) -> str:
     """Says that 30 MiB will come."""
-    question = world.question()
-    sent = question.data
-    with connected(world) as sock:
-        sock.sendall(bytes_of(question, sent, length=TOO_LARGE_BYTES)[:HALF_BYTES])
-        return heard(world, sock, question, sent)
+    with asking(world) as one:
+        one.sock.sendall(one.request(length=TOO_LARGE_BYTES)[:HALF_BYTES])
+        return one.heard()

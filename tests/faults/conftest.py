@@ -1,12 +1,10 @@
 """One world for all rows, made anew where a row has left it unfit for the next."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.world import World
-
-Get = Callable[[], World]
 
 
 class Keeper:

@@ -149,7 +149,7 @@ class World(System):
     ) -> str:
         """Return how a question ended, in the words of the matrix. `ahead`: of the clock of whoever verifies."""
         asked = question or self.question(victim=victim, mode=mode)
-        sent = asked.data
+        sent = asked.draw()
         try:
             answer = (connection or self.connection).post(asked.path, sent)
         except Ended as exc:

@@ -39,7 +39,6 @@ class Failed:
 
 Expected = Answered | Failed
 
-CONNECT = Failed(kind="connect")
 TLS = Failed(kind="tls")
 TIMEOUT = Failed(kind="timeout")
 TRUNCATED = Failed(kind="truncated")

@@ -4,7 +4,6 @@ The secrets are made anew for every run. Each stands in another place; two are w
 companies are, so that every layer has to write them in its own way.
 """
 
-import base64
 import json
 import secrets
 import string
@@ -83,11 +82,6 @@ class Secrets:
     def body(self) -> bytes:
         """The request's body."""
         return json.dumps({"name": self.body_name, "number": self.body_number}).encode()
-
-    @property
-    def challenge_text(self) -> str:
-        """The challenge as the API takes it."""
-        return base64.b64encode(self.challenge).decode()
 
 
 class Vault:
