@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from app.fleet import Fleet, Served
 from app.gate import Gate
 from app.log import Log, of_caller
 from app.pool import PoolFull
+from app.said import decoded
 from app.watch import Passage
 from wire.errors import DeadlinePassed, FrameError, PeerLost
 from wire.hops import Report
@@ -152,8 +152,8 @@ def summarise(payload: bytes) -> Report:
         ApiError: 502: it is not a JSON object.
     """
     try:
-        reply = json.loads(payload)
-    except (ValueError, RecursionError) as exc:
+        reply = decoded(payload)
+    except ValueError as exc:
         raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not JSON") from exc
     if not isinstance(reply, dict):
         raise ApiError(502, "bad_reply", "Enclave communication failed: the reply is not a JSON object")

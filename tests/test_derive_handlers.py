@@ -196,11 +196,13 @@ def cell(inner: str) -> str:
 def edges() -> list[tuple[str, int, Callable[[int], Script]]]:
     """Each limit of the specification: operation, the largest count that passes, and what makes a script of a count."""
     return [
-        ("vies.check_vat", 262_144 - len(SOAP.encode()) - 12, lambda n: soap_with(" " * n)),
+        ("vies.check_vat", 16_384 - len(SOAP.encode()) - 12, lambda n: soap_with(" " * n)),
         ("vies.check_vat", 256 - 10, lambda n: soap_with("<a/>" * n)),
         ("vies.check_vat", 16 - 2, lambda n: soap_with("<a>" * n + "</a>" * n)),
         ("vies.check_vat_rest", 31, lambda n: [got(REST[:-1] + ',"x":' + "[" * n + "]" * n + "}")]),
         ("vies.check_vat_rest", 31, lambda n: [got(REST[:-1] + ',"x":' + '{"a":' * n + "1" + "}" * n + "}")]),
+        ("vies.check_vat_rest", REST_LEFT, lambda n: [got(REST[:-1] + ',"x":[1' + ",1" * n + "]}")]),
+        ("vies.check_vat_rest", REST_LEFT // 2, lambda n: [got(REST[:-1] + ',"x":[1' + HID * n + "]}")]),
         ("vies.check_vat_rest", 4300, lambda n: [got(REST[:-1] + ',"x":-' + "9" * n + "}")]),
         ("vies.check_vat_rest", 31, lambda n: [got(REST.replace("2025-01-01T10:00:00Z", "1" * n))]),
         ("sicae.lookup", 8192 - 34, lambda n: sicae_with(COMPANY + "<b>" * n)),
@@ -242,6 +244,9 @@ def edges() -> list[tuple[str, int, Callable[[int], Script]]]:
     ]
 
 
+HID = r',"\\\",[{"'  # two parts: a comma and a string that hides what would be more
+REST_PARTS = sum(2 + isinstance(value, str) for value in json.loads(REST).values())  # a name, a text, { or a comma
+REST_LEFT = 400_000 - REST_PARTS - 3  # , and "x" and [
 EXTRA = '{"id": "ch_9", "object": "charge", "livemode": true}, '
 WORD = "0x" + "0" * 62 + "ff"
 PARAMS = {name: params for name, params, _ in MADE}

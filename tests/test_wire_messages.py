@@ -242,8 +242,10 @@ def test_an_unknown_field_is_refused_and_named_harmlessly(name: str, message: st
         ('{"url":"u","method":"m"}'.encode("utf-16"), "the JSON is not UTF-8 (byte 0)"),
         (b'{"url":"a\nb","method":"m"}', "invalid JSON at character 9: Invalid control character at"),
         (b'{"url":"u","method":"m","timeoutMs":' + b"9" * 5000 + b"}", "invalid JSON: a number is too long"),
-        (b"[" * 200_000, "the JSON is nested too deeply"),
-        (b'{"a":' * 200_000, "the JSON is nested too deeply"),
+        (b"[" * 9_000, "the JSON is nested too deeply"),
+        (b'{"a":' * 5_000, "the JSON is nested too deeply"),
+        (b"[" * 200_000, "the JSON has more than 10000 strings, lists, objects and commas"),
+        (b'{"a":' * 200_000, "the JSON has more than 10000 strings, lists, objects and commas"),
         (b'{"type":"ping","x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", "the JSON is nested too deeply"),
     ],
 )

@@ -1,26 +1,45 @@
 """JSON and base64 as this room takes them: one value, no key twice, no NaN, canonical padded base64 (RFC 4648).
 
-The JSON around the evidence is unsigned; what two parsers could read in two ways is refused.
+The JSON around the evidence is unsigned; what two parsers could read in two ways is refused. So is, unread, what would
+fill the memory: 16 MiB of `[],` are some 400 MiB as Python's lists.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from typing import NoReturn
+import re
+from typing import Final, NoReturn
 
 from tytle_verifier.errors import InputError
+
+MAX_PARTS: Final = 10_000  # ours, and the parent's for a request: a reply with 200 headers has fewer than 1,000
+_OPENERS = b'"[{,'
+_PART = re.compile(rb'"[^"]*"?|[\[{,]')
 
 
 def decode(data: bytes, what: str) -> object:
     """Return the JSON value in `data`, which is UTF-8 without BOM. Raises: InputError, whatever the bytes."""
     try:
+        check_parts(data, MAX_PARTS)
         value: object = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         problem = str(error)
     else:
         return value
     raise InputError(f"{what} is not JSON", got=problem)  # not from `error`, which holds all of `data`
+
+
+def check_parts(data: bytes, most: int) -> None:
+    """Return if JSON has at most `most` parts: strings, names included, and `[`, `{` and `,` outside of them.
+
+    What is no JSON may pass or not. Raises: ValueError.
+    """
+    if sum(data.count(opener) for opener in _OPENERS) <= most:
+        return  # inside strings or not
+    plain = data.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quotation mark begins or ends a string
+    if any(count > most for count, _ in enumerate(_PART.finditer(plain), start=1)):
+        raise ValueError(f"more than {most} strings, lists, objects and commas")
 
 
 def from_base64(text: str, where: str) -> bytes:

@@ -104,6 +104,7 @@ def read_report(payload: bytes) -> Report | None:
     if not payload.startswith(_REPORT_BEGINS):
         return None
     try:
+        jsontext.check_parts(payload)
         said = _decode(payload.decode())
         return Report(
             success=said["success"] is True,
@@ -113,7 +114,7 @@ def read_report(payload: bytes) -> Report | None:
             nsm_queue=_number(said["nsmQueue"]),
             fetches=_number(said["fetches"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, MessageError) as exc:
         raise ReportMalformed("the enclave's report cannot be read") from exc
 
 

@@ -7,9 +7,10 @@ There is no time and no index in it, so that whoever holds a reply computes its 
 """
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
+
+from app.said import decoded
 
 PROFILE = b"tytle/archive/v1"
 LEAF_PREFIX = b"\x00"
@@ -43,8 +44,8 @@ def read(reply: bytes, caller: str | None) -> Entry | None:
         NotArchivable: it is attested under no id of the form `enc-UUID`.
     """
     try:
-        value = json.loads(reply)
-    except (ValueError, RecursionError):
+        value = decoded(reply)
+    except ValueError:
         return None
     if not isinstance(value, dict) or "sealed" in value or value.get("attestation") is None:
         return None

@@ -6,6 +6,7 @@ not part of this repository (see corpora.py); the tables of mutants are those of
 
 import json
 import random
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,6 +40,7 @@ from tytle_verifier import (
     Root,
     TestPkiRoot,
     TlsDemands,
+    jsontext,
     load_policy,
 )
 
@@ -425,6 +427,17 @@ def test_flipped_bytes_are_refused_alike(browser: Browser) -> None:
         kind, at = case.name.split()
         inside = kind == "document" and any(first <= int(at) < first + size for first, size in certificates)
         assert (python == shown) or (inside and {python, shown} == {2, 3}), (case.name, python, shown)
+
+
+def test_both_refuse_the_same_number_of_parts(browser: Browser) -> None:
+    whole = json.loads(kit.reply())
+    signs = re.sub(rb'"(?:[^"\\]|\\.)*"', b"@", kit.reply())  # each string one sign
+    left = jsontext.MAX_PARTS - sum(signs.count(part) for part in (b"@", b"[", b"{", b","))
+    cases = []
+    for count in (left // 3, left // 3 + 1):  # a name, a value and a comma each
+        more = {f"x{number}": '",[{' for number in range(count)}
+        cases.append(reply(json.dumps({**whole, "headers": {**whole["headers"], **more}}).encode(), name=f"{count}"))
+    assert [decided for _, decided in compared(browser, cases)] == [8, 0]
 
 
 def test_garbage_is_refused_and_crashes_nothing(browser: Browser) -> None:

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from tytle_verifier import jsontext
 from tytle_verifier.derive.trace import malformed
 
+MAX_PARTS: Final = 400_000
 MAX_LEVELS: Final = 32
 MAX_INTEGER_DIGITS: Final = 4300
 _BLANKS = " \t\r\n"
@@ -36,6 +38,7 @@ def read_object(body: bytes) -> dict[str, object]:
     if not text.startswith("{"):
         raise malformed("not a JSON object")
     try:
+        jsontext.check_parts(body, MAX_PARTS)
         value: object = json.loads(
             text, object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
         )

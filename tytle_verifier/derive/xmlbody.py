@@ -12,7 +12,7 @@ from xml.parsers import expat
 
 from tytle_verifier.derive.trace import malformed
 
-MAX_BYTES: Final = 262_144
+MAX_BYTES: Final = 16_384  # expat repeats a namespace's name for every prefixed attribute: memory of its square
 MAX_ELEMENTS: Final = 256
 MAX_LEVELS: Final = 16
 BLANKS: Final = " \t\r\n"
