@@ -29,8 +29,8 @@ from app.prefork import Process, counted
 
 OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})
 SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
-    "/metrics": METRICS,
-    **dict.fromkeys(("/routes", "/status", "/log/head", "/log/proof", "/log/consistency"), None),
+    **dict.fromkeys(("/metrics", "/status"), METRICS),  # what all callers together do
+    **dict.fromkeys(("/routes", "/log/head", "/log/proof", "/log/consistency"), None),
     "/attestations/<attestation_id>": None,  # app.archive.access decides
 }
 QUESTION_COST = 1.0  # of a rate: a POST

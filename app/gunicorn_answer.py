@@ -1,14 +1,13 @@
 """How an answer is written: its head together with its body, and with a date that is made once a second."""
 
-import sys
 import time
 from email.utils import formatdate
-from fcntl import ioctl
 from functools import lru_cache
-from termios import TIOCOUTQ
 
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]
+
+from app.patience import Patient
 
 MAX_JOINED_BYTES = 256 * 1024  # above that a copy costs more than a system call
 AT_ONCE_BYTES = 128 * 1024  # half of gunicorn_arrival.SEND_BUFFER_BYTES, of which Linux by itself allows 208 KiB
@@ -21,16 +20,15 @@ class Answer(Response):  # type: ignore[misc]
     _head = b""
 
     def is_taken_at_once(self) -> bool:
-        """Whether the kernel has room for all of the answer, so that sending it waits for nobody. (tcp(7), SIOCOUTQ.)
+        """Whether the kernel has room for all of the answer, so that sending it waits for nobody.
 
         Raises:
             OSError: the connection is gone.
         """
         size = self.response_length
-        if size is None or size > AT_ONCE_BYTES:
+        if size is None or size > AT_ONCE_BYTES or not isinstance(self.sock, Patient):
             return False
-        waiting = int.from_bytes(ioctl(self.sock, TIOCOUTQ, bytes(4)), sys.byteorder)
-        return bool(waiting + size <= AT_ONCE_BYTES)
+        return bool(self.sock.unsent() + size <= AT_ONCE_BYTES)
 
     def default_headers(self) -> list[str]:
         """Return the lines that do not come from the application."""
