@@ -25,21 +25,22 @@ from app.limits.bodies import BodyBudget, MeteredStream
 from app.limits.bulkheads import Bulkheads, Occupancy
 from app.limits.table import Meter
 from app.limits.values import OverLimit, retry_after
-from app.prefork import Process
+from app.prefork import Process, counted
 
 OPEN_PATHS = frozenset({"/", "/health", "/livez", "/readyz", "/openapi.json"})
 SCOPES: Mapping[str, str | None] = {  # by route; every other one: FETCH
-    "/metrics": METRICS,
-    **dict.fromkeys(("/routes", "/status", "/log/head", "/log/proof", "/log/consistency"), None),
+    **dict.fromkeys(("/metrics", "/status"), METRICS),  # what all callers together do
+    **dict.fromkeys(("/routes", "/log/head", "/log/proof", "/log/consistency"), None),
     "/attestations/<attestation_id>": None,  # app.archive.access decides
 }
 QUESTION_COST = 1.0  # of a rate: a POST
 LOOK_COST = 0.25  # anything else: an identity, a list
+AFTER = "tytle.after"  # in the WSGI environment of gunicorn_worker: a list of what is done once the answer is taken
 
 
 @dataclass(slots=True)
 class Visit:
-    """What one request holds until it ends."""
+    """What one request holds until it ends. `meter` is its caller's, where the server does not say when that is."""
 
     meter: Meter | None = None
     body_bytes: int = 0
@@ -86,7 +87,7 @@ class Gate:
         self._bodies = BodyBudget(admission.body_bytes)
         self.bulkheads = Bulkheads(capacities, threads=process.threads)
         callers = admission.callers.all if admission.callers is not None else ()
-        self._meters = {caller.name: process.meter(f"caller {caller.name}", caller.limits) for caller in callers}
+        self._meters = {caller.name: process.meter(counted(caller.name), caller.limits) for caller in callers}
         self._service_meters = {
             name: process.meter(f"service {name}", limits) for name, limits in admission.limits.items()
         }
@@ -113,7 +114,7 @@ class Gate:
         if self._admission.callers is not None:
             state.caller = caller = self._authenticate(environ)
             caller.check_scope(SCOPES.get(path, FETCH))
-            self._count(caller, visit, QUESTION_COST if environ["REQUEST_METHOD"] == "POST" else LOOK_COST)
+            self._count(caller, visit, environ)
         self._make_room(environ, visit)
 
     def leave(self, _: BaseException | None = None) -> None:
@@ -181,15 +182,21 @@ class Gate:
         self._counts.unauthenticated += 1
         return ApiError(401, "unauthenticated", text, challenge=challenge)
 
-    def _count(self, caller: Caller, visit: Visit, cost: float) -> None:
+    def _count(self, caller: Caller, visit: Visit, environ: Mapping[str, Any]) -> None:
+        """Count a question against its caller until its answer is taken: who reads slowly holds a thread as long."""
         meter = self._meters[caller.name]
+        cost = QUESTION_COST if environ["REQUEST_METHOD"] == "POST" else LOOK_COST
         try:
             meter.take(cost)
         except OverLimit as exc:
             self._counts.refused_callers += 1
             code = "rate.exceeded" if exc.rate else "concurrency.exceeded"
             raise ApiError(429, code, f"This caller has {exc}", retry_after=retry_after(exc.seconds)) from exc
-        visit.meter = meter
+        after: list[Callable[[], None]] | None = environ.get(AFTER)
+        if after is None:
+            visit.meter = meter
+        else:
+            after.append(meter.give)
 
     def _make_room(self, environ: dict[str, Any], visit: Visit) -> None:
         """Reserve room for the body; one that is too large is not read, and needs none."""

@@ -7,7 +7,10 @@ from functools import lru_cache
 from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.http.wsgi import Response  # type: ignore[import-untyped]
 
+from app.patience import Patient
+
 MAX_JOINED_BYTES = 256 * 1024  # above that a copy costs more than a system call
+AT_ONCE_BYTES = 128 * 1024  # half of gunicorn_arrival.SEND_BUFFER_BYTES, of which Linux by itself allows 208 KiB
 
 
 class Answer(Response):  # type: ignore[misc]
@@ -15,6 +18,17 @@ class Answer(Response):  # type: ignore[misc]
 
     headers_sent: bool
     _head = b""
+
+    def is_taken_at_once(self) -> bool:
+        """Whether the kernel has room for all of the answer, so that sending it waits for nobody.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        size = self.response_length
+        if size is None or size > AT_ONCE_BYTES or not isinstance(self.sock, Patient):
+            return False
+        return bool(self.sock.unsent() + size <= AT_ONCE_BYTES)
 
     def default_headers(self) -> list[str]:
         """Return the lines that do not come from the application."""

@@ -16,7 +16,8 @@ for one, nobody is accepted or heard, and when the process is to end, kept conne
 the thread that answered waits.
 
 As shipped, a process that has no descriptor left for a new connection ends, and every call under way in it. Here new
-connections wait. As shipped, a process whose master was killed keeps its kept connections as long as they are used, and
+connections wait. The same happens where one event closes the connection of another that came with it; here that one is
+passed over. As shipped, a process whose master was killed keeps its kept connections as long as they are used, and
 the port with them, so that no other master can start. Here it ends as it does when it is told to.
 """
 
@@ -25,6 +26,7 @@ import gc
 import ssl
 import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -34,6 +36,7 @@ from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
 from gunicorn.http.body import LengthReader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from app.gate import AFTER
 from app.gunicorn_answer import Answer
 from app.gunicorn_arrival import Caller, Connection
 from app.log import Log
@@ -82,6 +85,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not super().is_parent_alive():
             self.alive = False
         return bool(self.alive)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events and see to them; one may close, or hand on, the connection of another that came with it.
+
+        So each is looked at again: a new connection may even have the number of the closed one.
+        """
+        registered = self.poller.get_map()
+        for key, _ in self.poller.select(timeout):
+            if registered.get(key.fd) is key:
+                key.data(key.fileobj)
 
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection that has something to read to a thread. (Called by the main thread.)"""
@@ -236,6 +249,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answer one request; return whether the connection may be kept."""
         answer, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Answer)
         environ["wsgi.multithread"] = True
+        after: list[Callable[[], None]] = []
+        environ[AFTER] = after
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
@@ -243,6 +258,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             answer.force_close()
         try:
             pieces = self.wsgi(environ, answer.start_response)
+            if after and answer.is_taken_at_once():
+                _do(after)  # before it is sent: the next question may be here as soon as its last byte is there
             try:
                 for piece in pieces:
                     answer.write(piece)
@@ -257,12 +274,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             Log().event("http error", error=type(exc).__name__)
             raise StopIteration from exc  # half an answer is out: gunicorn then closes the connection
+        finally:
+            _do(after)
         return not answer.should_close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002
         """Answer with JSON, say which kind of error it was, and repeat nothing of what was sent."""
         refusal = MALFORMED if isinstance(exc, errors.ParseException | OSError) else BUG  # OSError: of TLS
         _tell(client, REFUSALS.get(type(exc), refusal), exc)
+
+
+def _do(steps: list[Callable[[], None]]) -> None:
+    while steps:
+        steps.pop()()
 
 
 def _is_whole(conn: Caller) -> bool:

@@ -9,7 +9,8 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 HEAPS = 2  # threads take turns by Python's lock anyway
-LARGE_BYTES = 1 << 20  # from here on a block is a mapping of its own, which goes back to the system when it is freed
+LARGE_BYTES = 2 << 20  # from here on a block is a mapping of its own, which goes back to the system when it is freed
+# (with 1 MiB, what gunicorn receives at once of a body was one each time: bench/README.md, "Memory")
 
 
 def keep_small() -> bool:

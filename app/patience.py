@@ -9,8 +9,11 @@ anybody, for some answers want no token.
 import errno
 import math
 import socket
+import sys
 import time
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 SILENCE_SECONDS = 10.0  # between two packets; and what a head, a handshake, a small body or answer may take in all
@@ -64,6 +67,14 @@ class Patient(socket.socket):
             if self.gettimeout() == 0.0:
                 raise
             return 0
+
+    def unsent(self) -> int:
+        """Return how many bytes the kernel keeps that the caller has not taken yet. (tcp(7), SIOCOUTQ.)
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        return int.from_bytes(ioctl(self, TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def take(self, size: int) -> bytes:
         """Return what has come, without waiting and without counting; empty at the end of the stream.

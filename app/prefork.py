@@ -31,6 +31,11 @@ class Process:
         return Meter(self.table, name, limits, row=self.row, clock=time.monotonic_ns)
 
 
+def counted(caller: str) -> str:
+    """Return the name under which a caller's questions are counted."""
+    return f"caller {caller}"
+
+
 class Family:
     """One gunicorn: its master, and through fork every process of it."""
 
@@ -64,12 +69,23 @@ class Family:
                 raise
             Log().event("reload refused", error=str(exc))
         self.started = True
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let the processes to come count in a table of their own, where this one has no columns for their callers.
+
+        Those of before keep theirs until they end: meanwhile each generation counts by itself.
+        """
+        names = [counted(caller.name) for caller in self.callers.all] if self.callers is not None else []
+        if self._table is not None and not self._table.has_room(names):
+            self._table.close()
+            self._table = None
 
     def adopt(self, worker: Any) -> None:
         """gunicorn's pre_fork: give the process that comes a row."""
         if self._table is None:
             self._table = Table(processes=MAX_PROCESSES, shared=True)
-        worker.row = self._table.adopt(os.getpid())
+        worker.table, worker.row = self._table, self._table.adopt(os.getpid())
 
     def occupy(self, worker: Any) -> None:
         """gunicorn's post_fork: this is the process. One too many for the table counts by itself."""
@@ -83,8 +99,8 @@ class Family:
     def bury(self, worker: Any) -> None:
         """gunicorn's child_exit: give back what the dead process held."""
         row: int | None = getattr(worker, "row", None)
-        if self._table is not None and row is not None:
-            self._table.clear(row)
+        if row is not None:
+            worker.table.clear(row)
 
     def process(self) -> Process:
         """Return this process; one of its own where gunicorn did not fork it."""

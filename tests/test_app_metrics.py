@@ -1,7 +1,9 @@
 """GET /metrics: each request is counted once, under labels that no caller chooses, over all of gunicorn's processes."""
 
+import errno
 import io
 import json
+import os
 import re
 import signal
 import threading
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest, mmap_dict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.config import ArchiveSettings, Config
@@ -286,6 +288,12 @@ def test_callers_cannot_make_series(served: FlaskClient) -> None:
 # --- the format
 
 
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "text/plain; version=x", ";;=,"])
+def test_whoever_accepts_what_there_is_not_gets_plain_text(served: FlaskClient, accept: str) -> None:
+    response = served.get("/metrics", headers={"Accept": accept})
+    assert (response.status_code, response.headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
+
+
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_the_exposition_keeps_the_rules_of_naming(served: FlaskClient, openmetrics: bool) -> None:
     ask(served)
@@ -520,3 +528,37 @@ def test_the_archives_numbers_are_shown_where_there_is_one(tmp_path: Path, serve
             seen = shown(client)
             assert (seen.value("tytle_archive_lost_total"), seen.value("tytle_archive_waiting_bytes")) == (0, 0)
             assert str(tmp_path) not in seen.text
+
+
+@pytest.mark.parametrize("room", [0, 1 << 16], ids=["none at the start", "some, and then none"])
+def test_a_process_without_room_for_its_numbers_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], room: int
+) -> None:
+    take = os.posix_fallocate
+
+    def reserve(descriptor: int, offset: int, size: int) -> None:
+        if size > room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        take(descriptor, offset, size)
+
+    monkeypatch.setattr(files.os, "posix_fallocate", reserve)
+    keys = [mmap_dict.mmap_key("a_total", "a_total", ["l"], [f"{n:0100}"], "A.") for n in range(2000)]
+    numbers = files.Reserved(str(tmp_path / "counter_7.db"))
+    for value, key in enumerate(keys):
+        numbers.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+    assert [numbers.read_value(key)[0] for key in keys] == list(range(2000))  # type: ignore[no-untyped-call]
+    assert '"event": "full", "what": "numbers", "error": "No space left on device"' in "".join(capfd.readouterr())
+    registry = CollectorRegistry()
+    files.Shared(registry, path=str(tmp_path))  # type: ignore[no-untyped-call]
+    assert (b"a_total{" in generate_latest(registry)) == bool(room)
+    numbers.close()  # type: ignore[no-untyped-call]
+
+
+def test_the_space_for_numbers_is_taken_before_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "counter_7.db"
+    numbers = files.Reserved(str(path))
+    for number in range(2000):
+        numbers.write_value(f"{number:0100}", 1.0, 0.0)  # type: ignore[no-untyped-call]
+    taken = path.stat()
+    assert taken.st_blocks * 512 >= taken.st_size > 1 << 16
+    numbers.close()  # type: ignore[no-untyped-call]

@@ -1,5 +1,6 @@
 """Silent and dripping callers under real gunicorn, with more of them than it has threads."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -125,6 +126,26 @@ def test_who_is_idle_for_longest_makes_room(tmp_path: Path) -> None:
         assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
         assert idle[0].recv(1) == b""
         assert select.select(idle[-20:], [], [], 0.0)[0] == []
+
+
+def test_a_byte_on_the_connection_that_makes_room_in_that_instant_ends_no_process(tmp_path: Path) -> None:
+    places = gunicorn_conf.threads + 4
+    with (
+        FakeEnclave(tmp_path / "enclave", keeps()),
+        Gunicorn(
+            tmp_path / "enclave", tmp_path / "log", environ={"GUNICORN_CMD_ARGS": f"--worker-connections {places}"}
+        ) as gunicorn,
+        connected(gunicorn.port, places - 1, b"") as idle,
+    ):
+        assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
+        for _ in range(1000):
+            idle.append(socket.create_connection(("127.0.0.1", gunicorn.port)))
+            with idle.pop(0) as oldest, contextlib.suppress(OSError):
+                oldest.send(b"G")
+        assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
+    log = (tmp_path / "log").read_text()
+    assert log.count("Booting worker") == 1
+    assert "Traceback" not in log
 
 
 # --- when a thread begins

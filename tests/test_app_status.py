@@ -255,7 +255,7 @@ def status_over(gunicorn: Gunicorn) -> Any:
 
 
 def test_the_page_needs_no_caller_and_its_data_does(tmp_path: Path) -> None:
-    admission = admitting(token_toml("a"))
+    admission = admitting(token_toml("a", TOKEN, 'scopes = ["metrics"]'))
     with parent(UnixAddress(path=str(tmp_path / "none")), admission=admission) as client:
         page, stranger = client.get("/"), client.get("/status")
         known = client.get("/status", headers=bearer(TOKEN))

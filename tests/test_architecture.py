@@ -54,7 +54,7 @@ ROOMS = {
             "heap.py": "ctypes",
             "limits/table.py": "fcntl mmap",
             "nitro_cli.py": "subprocess",
-            "patience.py": "socket",
+            "patience.py": "fcntl socket",
             "pool.py": "socket",  # for the type of what wire.sockets returns
             "state.py": "fcntl mmap",
             "tls.py": "ssl",

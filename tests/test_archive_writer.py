@@ -208,6 +208,29 @@ def test_a_postgresql_server_that_is_killed_and_restarted_misses_nothing(postgre
     store.close()
 
 
+def test_a_postgresql_server_that_says_nothing_is_not_saving_and_holds_up_no_end(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 1.0)
+    postgresql.empty()
+    log, store = io.StringIO(), Store(open_engine(postgresql.url))
+    with archive(store, log=log, required=True) as kept:
+        kept.keep(reply(), caller=None, request_id="r0")
+        wait_until(lambda: kept.condition().saved == 1)
+        with postgresql.frozen():
+            kept.keep(reply(), caller=None, request_id="r1")
+            wait_until(lambda: kept.condition().waiting_bytes > 0 and not kept.condition().saving)
+            kept.keep(reply(), caller=None, request_id="r2")
+            kept.keep(b'{"sealed":"AAAA"}', caller=None, request_id="r3")
+            with pytest.raises(ApiError):
+                kept.admit()
+            kept.close()
+            assert kept.condition().lost == 2
+            assert [line["requestId"] for line in events(log) if line["event"] == "archive lost"] == ["r1", "r2"]
+        wait_until(lambda: not [each for each in threading.enumerate() if each.name == "archive"])
+    assert kept.condition().lost == 2
+
+
 def test_calls_are_refused_while_nothing_can_be_saved_only_if_the_operator_demands_it(faulty: Faulty) -> None:
     faulty.fails = True
     with archive(faulty) as kept:

@@ -110,7 +110,7 @@ def test_the_body_of_an_unknown_caller_is_not_even_read(tmp_path: Path) -> None:
     [
         ("GET", "/health", 200, 200, 200),
         ("GET", "/routes", 401, 200, 200),
-        ("GET", "/status", 401, 200, 200),
+        ("GET", "/status", 401, 403, 200),
         ("GET", "/", 200, 200, 200),
         ("GET", "/enclaves/vies/identity", 401, 200, 403),
         ("POST", "/attest/fetch", 401, 200, 403),

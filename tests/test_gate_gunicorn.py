@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from app.callers.registry import MAX_CALLERS
 from tests.fake_enclave import ANSWER, PING, PONG, FakeEnclave, Peer, Script, keeps, wait_until
 from tests.gate_kit import SICAE_URL, TOKEN, bearer, token_toml
 from tests.parent import CHECKOUT, LEAST, Answer, Gunicorn
@@ -139,6 +140,33 @@ def admitted(gunicorn: Gunicorn, count: int) -> int:
     return told.count(504)
 
 
+@pytest.mark.parametrize(("size", "many"), [(8 << 20, 1), (100_000, 40)], ids=["one large answer", "many small ones"])
+def test_an_answer_counts_until_it_is_taken(tmp_path: Path, size: int, many: int) -> None:
+    large = json.dumps({"success": True, "status": 200, "rawBody": "x" * size}).encode()
+    tokens = token_toml("a", TOKEN, "concurrent = 1") + token_toml("b", "b")
+    with parent(tmp_path, tokens=tokens, vies=keeps(lambda _: large)) as gunicorn:
+        body = json.dumps(LEAST).encode()
+        head = f"POST /attest/fetch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        asked = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        with slow_reader(gunicorn.port) as sock:
+            sock.sendall(asked * many)
+            sock.recv(1)
+            time.sleep(0.5)  # until nothing more fits into the buffers between
+            assert statuses([Asked(gunicorn, SICAE, TOKEN), Asked(gunicorn, SICAE, "b")]) == [429, 200]
+            took = 1
+            while took < many * size:
+                took += len(sock.recv(1 << 20))
+            soon(lambda: statuses([Asked(gunicorn, SICAE, TOKEN)]) == [200])
+
+
+def slow_reader(port: int) -> socket.socket:
+    """Connect with a small buffer."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
 def test_a_service_that_hangs_does_not_hold_up_another_nor_health(tmp_path: Path) -> None:
     with parent(tmp_path, vies=hangs([])) as gunicorn:
         stuck = [Asked(gunicorn, {**LEAST, "timeoutMs": 60_000}) for _ in range(250)]
@@ -183,6 +211,22 @@ def test_a_reload_takes_the_new_callers_and_a_broken_file_leaves_those_of_before
         os.kill(children(gunicorn)[0], signal.SIGKILL)
         file.write_text("half writ")  # nobody reads it before the next reload
         assert statuses([Asked(gunicorn, LEAST, "second")]) == [200]
+
+
+def test_reloads_with_ever_new_names_end_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    with parent(tmp_path, tokens=many_callers("a")) as gunicorn:
+        for name in "bc":
+            file.write_text(many_callers(name))
+            reload(gunicorn)
+            soon(lambda name=name: statuses([Asked(gunicorn, LEAST, f"{name}0")]) == [200])  # type: ignore[misc]
+        assert statuses([Asked(gunicorn, LEAST, "c0")]) == [429]
+        assert gunicorn.process.poll() is None
+
+
+def many_callers(name: str) -> str:
+    """As many as there may be, of whom each may ask once."""
+    return "".join(token_toml(f"{name}{n}", f"{name}{n}", "rate = 0.001\nburst = 1") for n in range(MAX_CALLERS))
 
 
 def reload(gunicorn: Gunicorn) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.limits.table import NANOSECONDS, Meter, Table
+from app.callers import registry
+from app.limits.table import MAX_NAMES, NANOSECONDS, SPARE_NAMES, Meter, Table
 from app.limits.values import Limits, OverLimit, retry_after
 from app.prefork import Family
 
@@ -237,6 +238,29 @@ def test_a_process_gets_counters_that_it_shares_and_the_master_gives_back_what_i
     refusal(meters[1])
     family.bury(first)
     meters[1].take()
+    family.close()
+
+
+def test_where_no_column_is_left_new_processes_have_a_table_of_their_own_and_each_is_cleared_in_its_own() -> None:
+    family, old, new = Family(), worker(), worker()
+    family.adopt(old)
+    family.occupy(old)
+    held = family.process().meter("a", Limits(concurrent=1))
+    held.take()
+    for number in range(MAX_NAMES - SPARE_NAMES - 1):
+        old.table.column(str(number))
+    callers = registry.load(f'[[tokens]]\nname = "b"\nsha256 = "{"0" * 64}"'.encode(), services=())
+    family.read(lambda: callers, ValueError, context=lambda: None)
+    family.adopt(new)
+    family.occupy(new)
+    assert new.table is not old.table
+    other = family.process().meter("a", Limits(concurrent=1))
+    other.take()
+    family.bury(old)
+    assert (held.under_way, other.under_way) == (0, 1)
+    family.read(lambda: callers, ValueError, context=lambda: None)
+    family.adopt(old)
+    assert old.table is new.table
     family.close()
 
 

@@ -8,7 +8,8 @@ logged by its requestId. Its receiver can tell: the log has no proof for it.
 import atexit
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask import Blueprint
@@ -27,6 +28,7 @@ GROUP_BYTES = 8 * 1024 * 1024
 PROBE_SECONDS = 5.0  # how soon a database that failed is tried again while nothing waits
 EXPIRE_SECONDS = 3600.0
 RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)  # the last again and again
+SILENT_SECONDS = 10.0  # after which a database that says nothing counts as failed; SQLite waits 5 s for another's write
 FLUSH_SECONDS = 20.0  # at the end of the process, below any service manager's patience (90 s in systemd)
 DAY_MS = 24 * 3600 * 1000
 
@@ -62,7 +64,9 @@ class Archive:
         self._waiting = waiting or Waiting()
         self._ending = threading.Event()
         self._give_up_at = float("inf")
-        self._saving = True
+        self._worked_last = True
+        self._asked_at: float | None = None  # when the database was asked what it has not answered yet
+        self._group: list[Item] = []  # what is being saved
         self._saved = 0
         self._lost = 0
         self._lost_lock = threading.Lock()
@@ -71,9 +75,15 @@ class Archive:
         self._thread.start()
         atexit.register(self.close)  # runs when every thread of gunicorn's that answers has ended
 
+    @property
+    def saving(self) -> bool:
+        """Whether the database did what it was asked last, and does not keep us waiting."""
+        asked_at = self._asked_at
+        return self._worked_last and (asked_at is None or time.monotonic() < asked_at + SILENT_SECONDS)
+
     def condition(self) -> Condition:
         """Return the numbers for a health check or metrics."""
-        return Condition(saving=self._saving, saved=self._saved, lost=self._lost, waiting_bytes=self._waiting.bytes)
+        return Condition(saving=self.saving, saved=self._saved, lost=self._lost, waiting_bytes=self._waiting.bytes)
 
     def routes(self) -> Blueprint:
         """Return what the archive answers over HTTP."""
@@ -85,7 +95,7 @@ class Archive:
         Raises:
             ApiError: 503.
         """
-        if self._required and not self._saving:
+        if self._required and not self.saving:
             raise ApiError(503, "archive_unavailable", "Answers cannot be archived at present", retry_after=5)
 
     def keep(self, reply: bytes, *, caller: Reader | None, request_id: str) -> None:
@@ -99,8 +109,19 @@ class Archive:
         self._give_up_at = time.monotonic() + FLUSH_SECONDS
         self._ending.set()
         self._waiting.close()
-        self._thread.join()
-        self.store.close()
+        self._thread.join(FLUSH_SECONDS + 1.0)
+        if self._thread.is_alive():
+            self._lose_all()
+        else:
+            self.store.close()
+
+    def _lose_all(self) -> None:
+        """Give up what the thread holds, which waits for the database, and what waits for the thread."""
+        held, self._group = self._group, []
+        while more := self._waiting.take(most=GROUP, most_bytes=GROUP_BYTES, wait=0.0):
+            held += [item for item in more if self._entry(item) is not None]
+        for item in held:
+            self._lose("the database did not answer until the end", item.request_id)
 
     def _run(self) -> None:
         while True:
@@ -109,6 +130,7 @@ class Archive:
             if not group and self._ending.is_set():
                 return
             if group:
+                self._group = group
                 self._save_and_release(group)
                 self._ending.wait(GATHER_SECONDS)
 
@@ -116,18 +138,20 @@ class Archive:
         try:
             self._save(group)
         except Exception as exc:  # noqa: BLE001  the edge of this thread: it must live, and lose nothing in silence
-            for item in group:
+            for item in self._group:
                 self._lose(type(exc).__name__, item.request_id)
         finally:
             self._waiting.release(group)
 
     def _save(self, group: list[Item]) -> None:
         """Try until it is done; at the end of the process, until time is up."""
-        entries = [found for item in group if (found := self._entry(item)) is not None]
+        made = [(item, found) for item in group if (found := self._entry(item)) is not None]
+        entries = [found for _, found in made]
+        self._group = [item for item, _ in made]
         attempt = 0
         while entries:
-            if not self._saving and time.monotonic() > self._give_up_at:
-                for item in group:
+            if not self._worked_last and time.monotonic() > self._give_up_at:
+                for item in self._group:
                     self._lose("the database failed until the end", item.request_id)
                 return
             if self._append(entries):
@@ -137,7 +161,8 @@ class Archive:
 
     def _append(self, entries: list[Entry]) -> bool:
         try:
-            appended = self.store.append(entries, now_ms=self._now_ms())
+            with self._asking():
+                appended = self.store.append(entries, now_ms=self._now_ms())
         except StoreFailed as exc:
             self._failed(exc)
             return False
@@ -147,14 +172,22 @@ class Archive:
             self._lose("its id is taken", None, count=appended.conflicts)
         return True
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._asked_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_at = None
+
     def _failed(self, error: StoreFailed) -> None:
-        self._saving = False
+        self._worked_last = False
         self._log.event("archive failed", error=str(error), waitingBytes=self._waiting.bytes)
 
     def _worked(self) -> None:
-        if not self._saving:
+        if not self._worked_last:
             self._log.event("archive recovered")
-        self._saving = True
+        self._worked_last = True
 
     def _entry(self, item: Item) -> Entry | None:
         try:
@@ -180,10 +213,11 @@ class Archive:
 
         It also finds out whether the database is there, when nobody asks for anything.
         """
-        if self._ending.is_set() or (time.monotonic() < self._expire_at and self._saving):
+        if self._ending.is_set() or (time.monotonic() < self._expire_at and self._worked_last):
             return
         try:
-            removed = self.store.expire(before_ms=self._now_ms() - self._days * DAY_MS)
+            with self._asking():
+                removed = self.store.expire(before_ms=self._now_ms() - self._days * DAY_MS)
         except StoreFailed as exc:
             self._failed(exc)
             return

@@ -3,6 +3,7 @@
 One writer at a time, whatever the number of processes and hosts: BEGIN IMMEDIATE there, an advisory lock here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from app.config import ConfigError
 
 WAIT_SECONDS = 5  # for another process's write, and for a place in the pool of connections
 STATEMENT_MS = 30_000  # a database that hangs must become an error
+GONE: Mapping[str, int] = {  # so must a host that is gone, within some 30 s (libpq, connection parameters)
+    "tcp_user_timeout": STATEMENT_MS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 LOCK = 0x7479_746C_6541_7263  # "tytleArc": what the advisory lock is taken on
 PRAGMAS = (
     "journal_mode = WAL",  # readers never wait for the writer
@@ -64,7 +71,7 @@ def _postgresql(url: URL) -> Engine:
             hide_parameters=True,
             pool_timeout=WAIT_SECONDS,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": WAIT_SECONDS, "options": options},
+            connect_args={"connect_timeout": WAIT_SECONDS, "options": options, **GONE},
         )
     except ModuleNotFoundError as exc:
         raise ConfigError("ARCHIVE_URL: PostgreSQL needs the packages of requirements/postgresql.txt") from exc

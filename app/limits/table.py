@@ -17,14 +17,15 @@ import mmap
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
 from app.limits.values import Limits, OverLimit
 
 MAX_PROCESSES = 256  # rows: processes alive at once, those of former reloads included
-MAX_NAMES = 2048  # columns: callers and services since the master started
+MAX_NAMES = 2048  # columns: callers and services since the table was made
+SPARE_NAMES = 256  # of them, for what the processes count beside the callers that the master knows: services
 NANOSECONDS = 1_000_000_000
 _WORD_BYTES = 8
 
@@ -58,15 +59,21 @@ class Table:
         """Return the column of `name`, the same one in every process.
 
         Raises:
-            ValueError: as many other names have come since the master started.
+            ValueError: as many other names have come since the table was made.
         """
-        key = int.from_bytes(sha256(name.encode()).digest()[: _WORD_BYTES - 1], "big") or 1
+        key = _key(name)
         with self._claiming():
             for column, taken in enumerate(self._keys):
                 if taken in (0, key):
                     self._keys[column] = key
                     return column
         raise ValueError(f"over {len(self._keys)} callers and services since the start: start the parent again")
+
+    def has_room(self, names: Iterable[str]) -> bool:
+        """Whether each of `names` has a column or can still get one, and SPARE_NAMES others too."""
+        keys = set(self._keys)
+        fresh = sum(_key(name) not in keys for name in names)
+        return fresh + SPARE_NAMES <= sum(not key for key in self._keys)
 
     def cells(self, column: int) -> slice:
         """Return where a column's words are in `spent` and `held`."""
@@ -179,6 +186,10 @@ class Meter:
             self._spent[self._row] -= nanoseconds
             self._held[self._row] -= 1
             raise OverLimit(seconds=(ahead - self._burst) / NANOSECONDS, rate=True)
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[: _WORD_BYTES - 1], "big") or 1
 
 
 def _lives(pid: int) -> bool:

@@ -113,7 +113,10 @@ class Meters:
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return every metric as text, in the format that an Accept header asks for, and its media type."""
         self.numbers.look()
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, media_type = choose_encoder("")
         return encode(self._collected()), media_type
 
     def _collected(self) -> CollectorRegistry:

@@ -1,6 +1,7 @@
 """`GET /`, a page for people, and `GET /status`, what it shows.
 
-The page is one file without anything of this parent in it, so that it needs no caller; /status does, as /routes.
+The page is one file without anything of this parent in it, so that it needs no caller; /status does, with the
+scope of /metrics.
 """
 
 import base64

@@ -58,7 +58,7 @@ ROUTES = operation(
 STATUS = operation(
     "status",
     TAG,
-    "What the page at `/` shows.",
+    "What the page at `/` shows. Wants the scope `metrics`.",
     description="Enclaves, the measurements that they claim, listed releases, and how questions ended.",
     answers={"200": answer("The state of this parent.", schema("Status"))},
 )

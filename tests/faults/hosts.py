@@ -28,11 +28,11 @@ STARTING_SECONDS = 2.5
 
 
 @contextlib.contextmanager
-def full(world: World) -> Iterator[None]:
-    """No room is left on the parent's disk."""
+def full(world: World, disk: Path | None = None) -> Iterator[None]:
+    """No room is left on the parent's disk, or on another one of the world's."""
     if not world.has_disk:
         pytest.skip("no small disk can be mounted here: that is for root")
-    filler = world.disk / "filler"
+    filler = (disk or world.disk) / "filler"
     with filler.open("wb") as file:
         with contextlib.suppress(OSError):
             while True:
@@ -81,6 +81,15 @@ def fill_demanded(world: World, _: str) -> Iterator[Ask | None]:
         wait_until("both processes know", lambda: [world.ask() for _ in range(4)] == ["503 archive_unavailable"] * 4)
         yield None
     wait_until("it saves again", lambda: [world.ask() for _ in range(6)] == ["verified"] * 6)
+    world.restart_parent()
+
+
+@fault("parent's numbers", "no room for them")
+def fill_numbers(world: World, _: str) -> Iterator[Ask | None]:
+    """The folder where its processes keep them (PROMETHEUS_MULTIPROC_DIR, or /dev/shm) is full."""
+    with full(world, world.numbers):
+        world.restart_parent(PROMETHEUS_MULTIPROC_DIR=str(world.numbers))
+        yield None
     world.restart_parent()
 
 

@@ -34,6 +34,7 @@ from tests.faults.wires import Tap
 TIMEOUT_MS = 3_000  # what every caller allows for its answer
 WAIT_SECONDS = 20.0
 DISK_SIZE = "96m"
+NUMBERS_SIZE = "1m"
 WARM_CALLS = 8
 SLACK = 8  # descriptors or threads above those of a warm process: connections that are kept, threads that were needed
 KEPT = {"sicae": 64}  # upstream connections that carried a query's own cookie: nobody else gets them, and they age
@@ -195,6 +196,11 @@ class World(System):
         """Where the parent keeps its state and its archive."""
         return self.folder / DISK
 
+    @property
+    def numbers(self) -> Path:
+        """A folder for the numbers of the parent's processes, on a disk of its own; nothing uses it by itself."""
+        return self.folder / "numbers"
+
     def restart_parent(self, **environ: str) -> None:
         """End gunicorn, if it runs, and start it anew."""
         self.stop_parent()
@@ -246,14 +252,19 @@ class World(System):
         ]
 
     def _make_disk(self) -> None:
-        """Make a small disk where that may be done: mounting is for root."""
-        self.disk.mkdir()
-        mount = ("mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(self.disk))
-        with contextlib.suppress(FileNotFoundError):
-            self.has_disk = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-        if self.has_disk:
-            unmount = functools.partial(subprocess.run, ("umount", "-l", str(self.disk)), check=True)
-            self._cleanup.callback(unmount)
+        """Make small disks where that may be done: mounting is for root."""
+        self.has_disk = self._mount(self.disk, DISK_SIZE) and self._mount(self.numbers, NUMBERS_SIZE)
+
+    def _mount(self, folder: Path, size: str) -> bool:
+        folder.mkdir()
+        mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+        try:
+            done = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+        except FileNotFoundError:
+            return False
+        if done:
+            self._cleanup.callback(functools.partial(subprocess.run, ("umount", "-l", str(folder)), check=True))
+        return done
 
 
 def worded(ended: Ended) -> str:

@@ -72,7 +72,8 @@ class Parent:
     def _say(self) -> Response:
         self.heard.append(request.headers.get("Authorization"))
         if self.token is not None and self.heard[-1] != f"Bearer {self.token}":
-            return Response('{"success":false,"error":"no"}', status=401, content_type="application/json")
+            status = 403 if self.heard[-1] == "Bearer tytle_fetch" else 401
+            return Response('{"success":false,"error":"no"}', status=status, content_type="application/json")
         return Response(json.dumps(self.status), content_type="application/json")
 
     def start(self) -> None:
@@ -280,10 +281,12 @@ def test_a_parent_that_wants_to_know_who_asks_is_given_a_token_which_only_this_t
     browser.find("#caller button").click()
     shown(browser, "This token is not known.")
     assert browser.run("return sessionStorage.length") == 0
+    field.send_keys("tytle_fetch", Keys.ENTER)
+    shown(browser, "This token lacks the scope \u201cmetrics\u201d.")
     field.send_keys("tytle_right", Keys.ENTER)
     assert "vies/16" in shown(browser, "as of")
     assert not browser.find("#caller").is_displayed()
-    assert parent.heard[-3:] == [None, "Bearer tytle_wrong", "Bearer tytle_right"]
+    assert parent.heard[-4:] == [None, "Bearer tytle_wrong", "Bearer tytle_fetch", "Bearer tytle_right"]
     assert "tytle_right" not in browser.driver.page_source
     assert browser.run("return [localStorage.length, document.cookie, Object.values(sessionStorage)]") == [
         0,
