@@ -81,7 +81,7 @@ def test_the_parent_is_started_as_the_procfile_and_the_image_start_it() -> None:
     (web,) = (ROOT / "Procfile").read_text().splitlines()
     started = "gunicorn --config app/gunicorn_conf.py "
     assert web == f'web: {started}"app:create_app()"'
-    assert f"-m {started}app:create_app()\n" in unit(rendered(), "tytle-parent.service")
+    assert f"ExecStart=/opt/tytle/venv/bin/{started}app:create_app()\n" in unit(rendered(), "tytle-parent.service")
     assert (
         '"-m", "gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"' in (ROOT / "Dockerfile").read_text()
     )
