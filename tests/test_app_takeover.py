@@ -102,7 +102,9 @@ class Host:
             os.kill(self.main, signal.SIGTERM)
             wait_until(lambda: self.ended(self.main), seconds=20)
         finally:
-            for pid in set(re.findall(r"\[(\d+)\] \[INFO\] (?:Starting gunicorn|Booting worker)", self.log.read_text())):
+            for pid in set(
+                re.findall(r"\[(\d+)\] \[INFO\] (?:Starting gunicorn|Booting worker)", self.log.read_text())
+            ):
                 if not self.ended(int(pid)):
                     os.kill(int(pid), signal.SIGKILL)
             self.process.wait(20)
