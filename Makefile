@@ -61,7 +61,7 @@ malice: $(VENV)/ready
 
 # A secret in every input and in settings, looked for in everything that comes out. A minute.
 secrets: $(VENV)/ready
-	$(BIN)/pytest -rs tests/planted tests/test_secrets_cores.py
+	$(BIN)/pytest -rs tests/planted
 
 audit: $(VENV)/ready
 	.ci/audit $(if $(REQUIRED),--required)
@@ -170,7 +170,7 @@ help:
 	@echo "make promtool   metrics, alerts and dashboard before Prometheus' own checker"
 	@echo "make faults     what is broken, when, and what is promised of it: every row in a running system (three minutes);"
 	@echo "            .venv/bin/pytest tests/faults -k ID   one;  .venv/bin/python -m tests.faults   the table in SECURITY.md"
-	@echo "make page   the verifier's schemas into its page, after a new one in tytle_verifier/schemas.py"
+	@echo "make page   the verifier's schemas and parameters into its page, after a new one in tytle_verifier/schemas.py or parameters.py"
 	@echo "make openapi   app/openapi.json from devstack/openapi/, after a change there"
 	@echo "make malice a malicious parent's every lie to every client (ten minutes)"
 	@echo "make secrets   secrets planted in every input, looked for in logs, metrics, traces, errors, files and core dumps (a minute)"

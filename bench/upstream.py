@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import sized
 from bench.processes import Child, Processes, wait_for
 from bench.vies_call import CALL, HOST, PATH
+from devstack.ports import free_port
 from devstack.tls_pki import Authority
 from devstack.upstream import MAX_BODY_BYTES, Handler, Request, Response, UpstreamServer
 from devstack.vies import Vies
@@ -68,7 +69,7 @@ class Upstream:
 
 def start(processes: Processes) -> Upstream:
     """Start the best upstream that this machine has, and wait until it accepts."""
-    port, closing = _free_port(), _free_port()
+    port, closing = free_port(), free_port()
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx:
         _configure(processes.folder, port, closing)
@@ -112,12 +113,6 @@ def _version(nginx: str) -> str:
 def _accepts(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def main(arguments: list[str]) -> int:

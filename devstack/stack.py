@@ -22,6 +22,7 @@ import requests
 from app.config import SERVICES
 from devstack.handlers import HANDLERS
 from devstack.parent import STATE
+from devstack.ports import free_port
 from devstack.relay import Endpoint, Relay
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler, UpstreamServer
@@ -63,7 +64,7 @@ class Stack:
         self._manifest_path = services / f"{service}.toml"
         self.manifest = manifest.load(self._manifest_path.read_bytes())
         self._live = live
-        self._port = port or _free_port()
+        self._port = port
         self._nsm_seconds = nsm_seconds
         self._key_seconds = key_seconds
         self._workers = workers
@@ -176,6 +177,7 @@ class Stack:
         return targets
 
     def _start_parent(self) -> None:
+        self._port = self._port or free_port()
         application = f"devstack.parent:create({str(self.folder)!r}, {self.manifest.name!r}"
         application += f", services={str(self._manifest_path.parent)!r}, enclaves={self._enclaves})"
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
@@ -224,10 +226,3 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -1,6 +1,6 @@
 """The boot of a worker inside an enclave: checks in a fixed order, each of which fails closed.
 
-    1 entropy      the kernel draws from the NSM, and 256 more bytes of the NSM's are mixed in
+    1 entropy      the kernel draws from the NSM; 256 more bytes of the NSM's are mixed in, and it is reseeded with them
     2 clock        the kernel's clock agrees with the time in a signed document
     3 measurement  PCR0 is not zero, which it is in debug mode
     4 manifest     its digest is extended into PCR16, and PCR16 is locked
@@ -68,13 +68,13 @@ def boot(
 
 
 def check_entropy(exchange: Exchange) -> str:
-    """Demand that the kernel's generator is the NSM's, and mix more of the NSM's bytes into its pool."""
+    """Demand that the kernel's generator is the NSM's, and reseed it with more of the NSM's bytes."""
     rng = system.current_rng()
     if rng != NSM_RNG:
         raise SystemRefused(f"the kernel's generator is {rng!r}, expected {NSM_RNG!r}")
     data = client.get_random(exchange)
     system.mix_entropy(data)
-    return f"{rng}, {len(data)} bytes mixed in"
+    return f"{rng}, {len(data)} bytes mixed in, reseeded"
 
 
 def check_clock(exchange: Exchange, clock_ms: Callable[[], int]) -> str:

@@ -3,13 +3,21 @@
 Linux only. The folders are arguments for tests; in an image they are the defaults.
 """
 
+import fcntl
 import os
 import resource
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 RNG_CURRENT = Path("/sys/class/misc/hw_random/rng_current")
-ENTROPY_POOL = Path("/dev/urandom")  # random(4): what is written is mixed in, and credits no entropy
+ENTROPY_POOL = Path("/dev/urandom")
 PROC_SELF = Path("/proc/self")
+
+RNDADDENTROPY = 0x40085203  # linux/random.h: _IOW('R', 3, int[2]); takes struct rand_pool_info
+RNDRESEEDCRNG = 0x5207  # linux/random.h: _IO('R', 7)
+
+Ioctl = Callable[[int, int, bytes], object]
 
 
 class SystemRefused(Exception):
@@ -30,16 +38,23 @@ def current_rng(path: Path = RNG_CURRENT) -> str:
         raise SystemRefused(f"{path} cannot be read: the kernel has no hardware random number generator") from exc
 
 
-def mix_entropy(data: bytes, path: Path = ENTROPY_POOL) -> None:
-    """Mix `data` into the kernel's entropy pool.
+def mix_entropy(data: bytes, path: Path = ENTROPY_POOL, *, ioctl: Ioctl = fcntl.ioctl) -> None:
+    """Mix `data` into the kernel's entropy pool, credited in full, and have the generator draw its next key from there.
+
+    What is only written reaches the generator when it is reseeded anyway, up to minutes later, and so does what is
+    credited to one that is ready (drivers/char/random.c; before Linux 5.12 the second call reseeds from itself). Both
+    calls need CAP_SYS_ADMIN. `ioctl` is for tests.
 
     Raises:
-        SystemRefused: the pool cannot be written.
+        SystemRefused: the pool cannot be opened, or the kernel refuses.
     """
+    pool_info = struct.pack("ii", 8 * len(data), len(data)) + data  # entropy in bits, size in bytes, the bytes
     try:
-        path.write_bytes(data)
+        with path.open("r+b", buffering=0) as pool:
+            ioctl(pool.fileno(), RNDADDENTROPY, pool_info)
+            ioctl(pool.fileno(), RNDRESEEDCRNG, b"")
     except OSError as exc:
-        raise SystemRefused(f"{path} cannot be written: {exc.strerror}") from exc
+        raise SystemRefused(f"{path} takes no entropy: {exc.strerror}") from exc
 
 
 def forbid_core_dumps() -> None:

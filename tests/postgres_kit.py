@@ -38,7 +38,16 @@ class Server:
         self._run("initdb", "--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C")
 
     def start(self) -> None:
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self._folder), "fsync": "off"}
+        self._spawn()
+        self._wait()
+
+    def _spawn(self) -> None:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._folder),
+            "fsync": "off",
+            "dynamic_shared_memory_type": "mmap",  # in its folder: a server that is killed leaves it in /dev/shm
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -48,7 +57,6 @@ class Server:
                 user=self._user,
                 cwd=self._folder,
             )
-        self._wait()
 
     def stop(self) -> None:
         """Be gone, as a server that crashed: connections are cut."""
@@ -74,6 +82,8 @@ class Server:
             if time.monotonic() > deadline:
                 raise TimeoutError((self._folder / "log").read_text())
             time.sleep(0.05)
+            if self._process is not None and self._process.poll() is not None:
+                self._spawn()  # processes of the one that was killed still had its memory
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [self._programs / program, "-D", self._folder / "data", *arguments]

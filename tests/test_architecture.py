@@ -34,6 +34,7 @@ ROOMS = {
         by_file={
             "__main__.py": "socket",
             "server.py": "socket socketserver",
+            "system.py": "fcntl",
             "worker.py": "ssl",
             "upstream/client.py": "ssl",
             "upstream/connection.py": "socket ssl",
@@ -67,6 +68,7 @@ ROOMS = {
             "adapter/credentials.py": "requests",
             "adapter/errors.py": "requests",
             "adapter/hearsay.py": "requests",
+            "adapter/incoming.py": "requests urllib3",
             "adapter/parent.py": "requests urllib3",
             "adapter/response.py": "http requests urllib3",
             "adapter/sealing.py": "requests urllib3",

@@ -52,6 +52,11 @@ def add_schema(folder: Path) -> None:
     )
 
 
+def add_parameters(folder: Path) -> None:
+    row = block("tytle_verifier/parameters.py, in OPERATIONS")
+    insert(folder / "tytle_verifier" / "parameters.py", '        "vies.check_vat": ', row)
+
+
 def run(folder: Path, *arguments: str) -> str:
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
@@ -87,8 +92,9 @@ def test_the_guides_code_keeps_the_projects_rules(copy: Path) -> None:
 
 def test_the_verifier_is_told_as_the_guide_says(copy: Path) -> None:
     add_schema(copy)
+    add_parameters(copy)
     run(copy, "-m", "devstack.page")
     run(copy, "-m", "pytest", "tests/test_devstack_page.py", "-k", "leaves")
-    run(copy, "-m", "pytest", "tests/test_query_verified.py", "-k", "every_service_schema")
+    run(copy, "-m", "pytest", "tests/test_query_verified.py", "-k", "every_service_schema or knows_every_parameter")
     run(copy, "-m", "pytest", "tests/test_verifier_query.py", "-k", "the_page_knows")
     run(copy, "-m", "pytest", "tests/test_rates.py", "-k", "whole_stack")

@@ -230,6 +230,7 @@ def test_a_relay_that_cannot_be_reached(
 EVIL = sized(body=b"evil")
 TWO = Answered(body=b"two")
 SECOND = sized(body=b"two")
+STOPPED = sized(status=b"HTTP/1.1 408 Request Timeout\r\n", body=b"")
 KEPT: Script = (ReadRequest(), Send(HELLO), ReadRequest(), Send(SECOND))
 
 # name -> scripts by connection, methods of the requests, expected outcomes, connections used
@@ -264,6 +265,43 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
         ("GET", "GET"),
         (Answered(status=204, body=b"", framing="none"), TWO),
         2,
+    ),
+    "a-204-that-announces-a-body-is-the-last-answer": (
+        (
+            (*reply(head(b"Content-Length: 40", status=b"HTTP/1.1 204 No\r\n")), ReadRequest(), Send(EVIL)),
+            reply(SECOND),
+        ),
+        ("GET", "GET"),
+        (Answered(status=204, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "a-204-that-announces-chunks-is-the-last-answer": (
+        (
+            (
+                *reply(head(b"Transfer-Encoding: chunked", status=b"HTTP/1.1 204 No\r\n")),
+                ReadRequest(),
+                Send(EVIL),
+            ),
+            reply(SECOND),
+        ),
+        ("GET", "GET"),
+        (Answered(status=204, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "a-304-that-announces-a-body-is-the-last-answer": (
+        (
+            (*reply(head(b"Content-Length: 40", status=b"HTTP/1.1 304 No\r\n")), ReadRequest(), Send(EVIL)),
+            reply(SECOND),
+        ),
+        ("GET", "GET"),
+        (Answered(status=304, body=b"", framing="none"), TWO),
+        2,
+    ),
+    "a-connection-is-kept-after-a-204": (
+        ((*reply(head(status=b"HTTP/1.1 204 No\r\n")), ReadRequest(), Send(SECOND)),),
+        ("GET", "GET"),
+        (Answered(status=204, body=b"", framing="none"), TWO),
+        1,
     ),
     "a-stray-byte-ends-the-connection": (
         ((ReadRequest(), Send(head(b"Content-Length: 5") + b"h"), ReadRequest(), Send(EVIL)), reply(SECOND)),
@@ -320,6 +358,24 @@ SEQUENCES: dict[str, tuple[tuple[Script, ...], tuple[str, ...], tuple[Expected, 
         (Answered(), Failed(kind="truncated")),
         1,
     ),
+    "a-408-on-a-kept-connection-is-no-answer": (
+        ((ReadRequest(), Send(HELLO), ReadRequest(), Send(STOPPED)), reply(SECOND)),
+        ("GET", "GET"),
+        (Answered(), TWO),
+        2,
+    ),
+    "a-408-on-a-kept-connection-repeats-no-post": (
+        ((ReadRequest(), Send(HELLO), ReadRequest(), Send(STOPPED), ReadRequest(), Send(EVIL)), reply(SECOND)),
+        ("GET", "POST", "GET"),
+        (Answered(), Failed(kind="truncated"), TWO),
+        2,
+    ),
+    "a-408-on-a-new-connection-is-an-answer": (
+        (reply(HELLO, ReadRequest(), Send(STOPPED)), reply(STOPPED)),
+        ("GET", "GET"),
+        (Answered(), Answered(status=408, body=b"")),
+        2,
+    ),
     "a-first-connection-is-not-repeated": (
         ((ReadRequest(), Cut()), reply(SECOND)),
         ("GET", "GET"),
@@ -339,7 +395,7 @@ def test_what_one_exchange_leaves_to_the_next(servers: Servers, name: str, versi
     seen = []
     for method, one in zip(methods, expected, strict=True):
         seen.append(_seen(_fetch(client, method=method, deadline=PATIENT_DEADLINE_S), one))
-        time.sleep(0.05)  # what the peer does to the idle connection has arrived by now
+        time.sleep(0.5 if name == "an-idle-connection-cut" else 0.05)  # what the peer does to it has arrived by now
     client.close()
     assert tuple(seen) == expected
     assert server.connections == used

@@ -94,6 +94,21 @@ def test_no_worker_vouches_for_the_answers_of_another() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("status", [599, 600, 999])
+def test_whatever_status_an_upstream_answers_what_is_attested_verifies(status: int, mode: str) -> None:
+    nsm = SoftNsm()
+    with enclave(lambda _: Response(status=status), nsm=nsm) as running:
+        reply = running.ask(call(1, mode))
+    verified = judged(reply, nsm, as_asked(call(1, mode)))
+    if status <= 599:
+        assert (reply["success"], verified.response.status) == (True, status)
+        return
+    assert (reply["success"], reply["status"]) == (False, 502)
+    with pytest.raises(AttestedFailure, match="malformed"):
+        _ = verified.response
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_an_attested_failure_verifies_in_every_mode(mode: str) -> None:
     def silent(_: Sent) -> Response:
         time.sleep(0.5)

@@ -6,11 +6,13 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from devstack import gnosis, monerium, stripe
 from devstack.gnosis import Gnosis
@@ -28,6 +30,7 @@ from policy.manifest import Upstream
 from tests.enclave_kit import statement_of
 from tests.pay_kit import MANIFESTS
 from tests.sealing import sealer
+from tytle_verifier import Policy, Query, Release, StatementError, TestPkiRoot, live, verify_reply
 
 CHARGE = "ch_3Dev00000000000000000024"
 
@@ -39,6 +42,7 @@ class Service:
     name: str
     worker: Worker
     log: StringIO
+    nsm: SoftNsm
 
     def sealed(self, request: Mapping[str, Any]) -> dict[str, Any]:
         client = sealer(self.worker, service=self.name)
@@ -55,7 +59,7 @@ def asking(service: str, operation: str, params: Mapping[str, Any], **fields: An
 
 @contextlib.contextmanager
 def running(name: str, handlers: Mapping[str, Handler]) -> Iterator[Service]:
-    authority, log = Authority(), StringIO()
+    authority, log, nsm = Authority(), StringIO(), SoftNsm()
     with UpstreamServer(handlers, authority=authority) as server:
 
         def dial(_: Upstream, deadline: float) -> socket.socket:
@@ -64,13 +68,13 @@ def running(name: str, handlers: Mapping[str, Handler]) -> Iterator[Service]:
         worker = Worker(
             manifest=MANIFESTS[name],
             operations=HANDLERS[name],
-            exchange=SoftNsm().exchange,
+            exchange=nsm.exchange,
             dial=dial,
             tls=client_context(authority.roots_pem),
             log=Log(name, stream=log),
         )
         try:
-            yield Service(name=name, worker=worker, log=log)
+            yield Service(name=name, worker=worker, log=log, nsm=nsm)
         finally:
             worker.close()
 
@@ -90,6 +94,45 @@ def payments() -> Iterator[Service]:
     }
     with stripe_service(faults=faults, aliases={"ch_other": CHARGE}) as service:
         yield service
+
+
+def judged(service: Service, reply: Mapping[str, Any], asked: Query) -> tuple[str, ...]:
+    """What the verifier compared in step 8."""
+    pcrs = {index: bytes.fromhex(reply["attestation"]["pcrs"][f"pcr{index}"]) for index in (0, 1, 2)}
+    policy = Policy(service=service.name, releases=(Release(commit="c" * 40, pcrs=pcrs),))
+    root = x509.load_pem_x509_certificate(service.nsm.pki.root_pem.encode()).public_bytes(Encoding.DER)
+    data = json.dumps(reply).encode()
+    verified = verify_reply(data, policy=policy, time=live(), root=TestPkiRoot(root), request=asked)
+    return verified.report.steps[8].compared
+
+
+WANTED: list[tuple[str, dict[str, Any]]] = [
+    ("stripe.list_charges", {}),
+    ("stripe.list_charges", {"queryParams": {}, "stripeAccount": None}),
+    (
+        "stripe.list_charges",
+        {"queryParams": {"limit": 3, "created[gte]": str(stripe.FIRST_CREATED), "expand[]": "a.b"}},
+    ),
+    ("stripe.list_charges", {"queryParams": {"ending_before": "ch_3Dev00000000000000000010", "limit": "2"}}),
+    ("stripe.get_charge", {"resourceId": CHARGE}),
+    ("stripe.get_charge", {"resourceId": CHARGE, "queryParams": {"expand[]": "customer"}}),
+]
+
+
+@pytest.mark.parametrize("schema", [None, "STRIPE_PAYMENT"])
+@pytest.mark.parametrize(("operation", "params"), WANTED)
+def test_the_verifier_finds_what_was_asked_and_nothing_else_in_the_values(
+    payments: Service, operation: str, params: dict[str, Any], schema: str | None
+) -> None:
+    given = {"apiKey": stripe.KEY, **params}
+    reply = payments.query(operation, given, **({} if schema is None else {"schema": schema}))
+    assert reply["success"]
+    asked = Query(service="stripe-payment", operation=operation, params=given)
+    assert any(line.startswith(f"operation {operation} as asked, ") for line in judged(payments, reply, asked))
+    for other in ({"stripeAccount": "acct_1"}, {"queryParams": {"limit": 7}}, {"resourceId": "ch_other"}):
+        if schema is None and not (operation.startswith("stripe.list") and "resourceId" in other):
+            with pytest.raises(StatementError, match=r"result\.values\."):
+                judged(payments, reply, replace(asked, params={**given, **other}))
 
 
 @pytest.mark.parametrize("kind", ["charges", "customers", "invoices"])

@@ -36,6 +36,7 @@ from tytle_verifier import (
     VerifiedReply,
     elements,
     live,
+    parameters,
     results,
     schemas,
     verify_reply,
@@ -111,7 +112,11 @@ def test_a_query_without_a_result_and_a_failed_call_verify_as_what_they_are(mode
     def nobody(*_: object) -> Any:
         raise PeerLost("down", delivered=False)
 
-    for handler, dial in ((lambda _: Response(status=503), None), (shop, nobody)):
+    for handler, dial in (
+        (lambda _: Response(status=503), None),
+        (lambda _: Response(status=999), None),  # of no HTTP
+        (shop, nobody),
+    ):
         nsm = SoftNsm()
         with enclave(handler, nsm=nsm, dial=dial, toml=TOML, operations=OPERATIONS) as running:
             reply = running.query("test.item", {"id": "a1"}, mode=mode)
@@ -146,6 +151,21 @@ def test_what_is_asked_in_clear_stands_in_the_values_also_of_the_record() -> Non
                 assert taken[operation.name] <= {field.name for field in record}
                 checked.add(operation.name)
     assert checked == {"vies.check_vat", "vies.check_vat_rest", "hmrc.lookup", "sicae.lookup"}
+
+
+def test_the_verifier_knows_every_parameter_but_the_credentials_and_the_values_that_repeat_it() -> None:
+    """So none can be added on the way: one that was not sent has no value but null (step 8)."""
+    taken = {each.name: each.parameters for offered in HANDLERS.values() for each in offered}
+    known = {name: {*table} for name, table in parameters.OPERATIONS.items()}
+    assert known == {name: each - {"accessToken", "apiKey"} for name, each in taken.items()}
+    declared = {
+        operation.name: {field.name for field in operation.schema.fields}
+        for path in sorted(SERVICES.glob("*.toml"))
+        if not path.name.endswith(".pcrs.toml")
+        for operation in manifest.load(path.read_bytes()).operations
+    }
+    for name, table in parameters.OPERATIONS.items():
+        assert all(repeats[0] in declared[name] for repeats in table.values())
 
 
 def test_the_records_are_the_same_on_both_sides() -> None:

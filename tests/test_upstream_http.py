@@ -174,6 +174,10 @@ def fault(*pieces: bytes, method: str = "GET") -> str:
         (sized(b"X-A: \x01"), "malformed: a control character in the response head"),
         (sized(b"X-A: \x7f"), "malformed: a control character in the response head"),
         (sized(status=b"HTTP/3 200\r\n"), "malformed: the status line is not that of HTTP/1.0 or HTTP/1.1"),
+        (sized(status=b"HTTP/1.1 600\r\n"), "malformed: a status that is not 100 to 599"),
+        (sized(status=b"HTTP/1.1 999 No\r\n"), "malformed: a status that is not 100 to 599"),
+        (sized(status=b"HTTP/1.1 099 No\r\n"), "malformed: a status that is not 100 to 599"),
+        (sized(status=b"HTTP/1.1 6000 No\r\n"), "malformed: the status line is not that of HTTP/1.0 or HTTP/1.1"),
         (sized(b"X-A: b\r\n c"), "malformed: a folded header field"),
         (sized(b"X A: b"), "malformed: the response breaks the grammar of HTTP/1.1"),
         (sized(*[b"A: b"] * MAX_FIELDS), f"too-large: the response has more than {MAX_FIELDS} header fields"),
@@ -214,6 +218,42 @@ def test_a_connection_is_reusable_where_nothing_came_behind_the_message(ends: by
     reader = ResponseReader("GET", cap=CAP)
     reader.feed(ends)
     assert (reader.complete, reader.reusable) == (True, reusable)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "field", "reusable"),
+    [
+        ("GET", b"204 No", b"X-A: 1", True),
+        ("GET", b"204 No", b"Content-Length: 0", True),
+        ("GET", b"204 No", b"Content-Length: 40", False),
+        ("GET", b"204 No", b"Transfer-Encoding: chunked", False),
+        ("GET", b"304 Same", b"X-A: 1", True),
+        ("GET", b"304 Same", b"Content-Length: 40", False),
+        ("HEAD", b"200 OK", b"Content-Length: 0", True),
+        ("HEAD", b"200 OK", b"Content-Length: 40", False),
+    ],
+)
+def test_a_connection_is_not_reusable_behind_an_answer_that_announces_a_body_and_has_none(
+    method: str, status: bytes, field: bytes, reusable: bool
+) -> None:
+    reader = ResponseReader(method, cap=CAP)
+    reader.feed(head(field, status=b"HTTP/1.1 " + status + b"\r\n"))
+    assert (reader.complete, reader.framing, reader.reusable) == (True, "none", reusable)
+
+
+@pytest.mark.parametrize("status", [b"100 Go", b"102 Wait", b"103 Hi", b"199 What"])
+def test_interim_answers_are_read_and_dropped(status: bytes) -> None:
+    interim = head(b"Link: a", status=b"HTTP/1.1 " + status + b"\r\n")
+    assert ours("GET", [interim * MAX_INTERIM + HELLO]) == ours("GET", [HELLO])
+
+
+@pytest.mark.parametrize(
+    "status", [*range(200, 206), 299, *range(300, 309), *range(400, 420), 499, *range(500, 512), 599]
+)
+def test_a_final_status_is_kept_as_it_came(status: int) -> None:
+    outcome = ours("HEAD", [head(status=b"HTTP/1.1 %d\r\n" % status)])
+    assert isinstance(outcome, Message)
+    assert outcome.status == status
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The adapter when there is no verified answer: an exception of `requests`, and not a byte of what came."""
 
 import errno
+import gzip
 import io
 import json
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,7 @@ import verifier_kit as kit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests import exceptions
+from urllib3 import HTTPResponse
 from verifier_cases import NOW, policy, verify
 from verifier_parent import ENDPOINT, HOST, URL, Parent, Upstream, reply_to
 
@@ -44,6 +47,7 @@ from tytle_verifier.adapter import (
     TimeoutAttested,
     TlsFailureAttested,
     Unavailable,
+    incoming,
 )
 from tytle_verifier.reply import MAX_REPLY_BYTES
 
@@ -130,6 +134,10 @@ TAMPERED: dict[str, tuple[int, dict[str, Any]]] = {
     "no tls": (8, in_statement(lambda _, last: last.update(upstream={"tls": None}))),
     "code": (6, {"on_document": lambda signed: signed.update(pcrs={**kit.PCRS, 0: b"\x66" * 48})}),
     "debug mode": (6, {"on_document": lambda signed: signed.update(pcrs=dict.fromkeys(range(16), bytes(48)))}),
+    "certificate that no library reads": (
+        2,
+        {"on_document": lambda signed: signed.update(certificate=kit.odd_leaf().der)},
+    ),
     "document": (1, {"on_reply": lambda whole: whole["attestation"].update(nsmDocument=kit.b64(b"tampered"))}),
     "legacy hash": (9, {"on_reply": lambda whole: whole["attestation"].update(responseHash="00" * 32)}),
     "unknown field": (0, setting("tampered", "x")),
@@ -418,6 +426,52 @@ def test_a_parent_that_says_nothing_is_a_read_timeout(
     url = serving(lambda _: released.wait(20))
     assert type(asking(url, parent, timeout=0.2)) is exceptions.ReadTimeout
     released.set()
+
+
+def answering_under(coding: str, data: bytes) -> Callable[[Silent], object]:
+    def act(handler: Silent) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", coding)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return act
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "\x1b"])
+def test_an_answer_that_came_encoded_is_refused_before_a_byte_is_decoded(
+    parent: Parent, serving: Callable[[Callable[[Silent], object]], str], coding: str
+) -> None:
+    """A kilobyte that decodes to gigabytes, from a parent that nothing is known of yet."""
+    bomb = gzip.compress(gzip.compress(bytes(16 << 20)))
+    tracemalloc.start()
+    try:
+        error = asking(serving(answering_under(coding, bomb)), parent)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert type(error) is exceptions.ContentDecodingError
+    assert "came encoded" in str(error)
+    assert str(error).isprintable()
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity "])
+def test_identity_is_what_was_asked_for(
+    parent: Parent, serving: Callable[[Callable[[Silent], object]], str], coding: str
+) -> None:
+    error = asking(serving(answering_under(coding, b"{}")), parent)
+    assert isinstance(error, NotVerified)
+    assert error.error.step == 0  # type: ignore[attr-defined]
+
+
+def test_what_came_is_read_as_it_came(parent: Parent) -> None:
+    """Whatever urllib3 would make of a header: the bytes of the wire are what is verified."""
+    response = requests.Response()
+    response.raw = HTTPResponse(
+        io.BytesIO(gzip.compress(b"{}")), headers={"Content-Encoding": "gzip"}, preload_content=False
+    )
+    assert incoming.read(response) == gzip.compress(b"{}")
 
 
 def test_a_reply_cut_short_is_no_answer(parent: Parent, serving: Callable[[Callable[[Silent], object]], str]) -> None:

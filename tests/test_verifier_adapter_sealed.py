@@ -160,6 +160,10 @@ def foreign(whole: dict[str, Any]) -> None:
 FORGED: dict[str, tuple[int, dict[str, Any]]] = {
     "right key, other PCR0": (6, {"on_document": lambda signed: signed["pcrs"].update({0: b"\x66" * 48})}),
     "debug mode": (6, {"on_document": lambda signed: signed.update(pcrs=dict.fromkeys(range(16), bytes(48)))}),
+    "certificate that no library reads": (
+        2,
+        {"on_document": lambda signed: signed.update(certificate=kit.odd_leaf().der)},
+    ),
     "old document": (5, {"on_document": lambda signed: signed.update(timestamp=kit.SIGNED_MS - 301_000)}),
     "document of the future": (5, {"on_document": lambda signed: signed.update(timestamp=kit.SIGNED_MS + 301_000)}),
     "wrong challenge": (8, {"on_document": lambda signed: signed.update(nonce=b"c" * 32)}),

@@ -38,6 +38,15 @@ def test_a_shorter_path_is_accepted() -> None:
     verify(leaf(pki().root), pki().root)
 
 
+def test_a_certificate_with_an_unknown_tls_feature_is_refused_wherever_it_stands() -> None:
+    """RFC 7633: cryptography looks the number up, and fails with a KeyError."""
+    p = pki()
+    verify(leaf(p.instance, extensions=[CONSTRAINTS, SIGNS, kit.tls_feature(5)]))
+    refused(2, "certificate is not one DER certificate", verify, kit.odd_leaf())
+    refused(2, "cabundle[0] is not one", verify, p.leaf, kit.odd_leaf(), p.regional, p.zonal, p.instance)
+    refused(2, "KeyError: 7", verify_document, kit.document(certificate=kit.odd_leaf().der), time=Archive())
+
+
 CONSTRAINTS = x509.BasicConstraints(ca=False, path_length=None), True
 SIGNS = usage(digital_signature=True), False
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
@@ -134,11 +143,24 @@ def test_the_leaf_names_its_module() -> None:
     refused(3, "common name", verify, pki().leaf, module_id="i-0ffffffffffffffff-enc0fffffffffffffff")
 
 
-@pytest.mark.parametrize("name", ["", ".aws", ".eu-west-1", ".eu-west-1.aws.example", "..aws", ".EU-WEST-1.aws"])
+NO_REGIONS = ["", ".aws", ".eu-west-1", ".eu-west-1.aws.example", "..aws", ".EU-WEST-1.aws"]
+NO_REGIONS += [".eu.aws", ".e-west-1.aws", ".eu-.aws", ".eu--west.aws", ".eu1-west-1.aws", ".eu-west-1.aws\n"]
+REGIONS = [".eu-west-1.aws", ".us-gov-east-1.aws", ".eusc-de-east-1.aws", ".eu-1.aws"]
+
+
+def in_region(name: str) -> Holder:
+    extensions = [CONSTRAINTS, SIGNS]
+    return kit.certify(kit.MODULE_ID + name, pki().instance, lifetime=timedelta(hours=3), extensions=extensions)
+
+
+@pytest.mark.parametrize("name", NO_REGIONS)
 def test_the_leafs_name_ends_in_a_region_of_aws(name: str) -> None:
-    p = pki()
-    end = kit.certify(kit.MODULE_ID + name, p.instance, lifetime=timedelta(hours=3), extensions=[CONSTRAINTS, SIGNS])
-    refused(3, "common name", verify, end)
+    refused(3, "common name", verify, in_region(name))
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_a_region_is_letters_and_then_groups_behind_hyphens(name: str) -> None:
+    verify(in_region(name))
 
 
 def test_a_cache_forgives_nothing_that_a_clock_changes() -> None:

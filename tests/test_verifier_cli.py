@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tytle_verifier import (
     VerificationError,
     cli,
     evidence,
+    many,
     render,
     verdict,
     verify_document,
@@ -420,6 +422,72 @@ def test_a_file_that_fits_no_policy_does_not_stop_the_others(genuine: Path, caps
     assert run("verify-many", "evidence", "--archive", "--jobs", "1", "--json") == Exit.NOT_ALL_VERIFIED
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["verdict"] for line in lines] == ["unusable", "partly"]
+
+
+def test_a_certificate_that_no_library_reads_is_a_refusal_in_every_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = kit.odd_leaf().der
+    many = folder / "evidence"
+    many.mkdir()
+    for name, data in (
+        ("a.json", kit.reply(on_document=lambda made: made.update(certificate=odd))),
+        ("b.bin", kit.document(certificate=odd)),
+        ("c.json", kit.reply()),
+    ):
+        (many / name).write_bytes(data)
+    assert run("verify", "evidence/a.json", *FULL) == 12
+    assert run("verify", "evidence/b.bin", *FULL) == 12
+    assert run("inspect", "evidence/a.json") == 12
+    capsys.readouterr()
+    for jobs in ("1", "2"):
+        assert run("verify-many", "evidence", *FULL, "--jobs", jobs, "--json") == Exit.NOT_ALL_VERIFIED
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [(line["file"], line["exitCode"]) for line in lines] == [("a.json", 12), ("b.bin", 12), ("c.json", 13)]
+
+
+ENDS_ITS_PROCESS = b"ends its process"
+
+
+def judging_badly(data: bytes, choices: evidence.Choices) -> verdict.Verdict:
+    """The verifier with two defects: one that raises, and one that takes its process with it."""
+    if data == ENDS_ITS_PROCESS:
+        os._exit(9)
+    if data == b"raises":
+        raise LookupError("a defect\n of ours")
+    return evidence.judge(data, choices)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2", "3"])
+def test_a_defect_of_the_verifier_in_one_file_hides_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, jobs: str
+) -> None:
+    monkeypatch.setattr(many, "judge", judging_badly)
+    files = folder / "evidence"
+    files.mkdir()
+    worst = ENDS_ITS_PROCESS if jobs != "1" else b"raises"  # alone in its process, a verifier cannot outlive that
+    for number in range(40):
+        (files / f"{number:02}.json").write_bytes({3: b"raises", 20: worst, 33: worst}.get(number, kit.reply()))
+    assert run("verify-many", "evidence", *FULL, "--jobs", jobs) == Exit.NOT_ALL_VERIFIED
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"{number:02}.json" for number in range(40)]
+    assert {number: line[9:] for number, line in enumerate(lines) if "REFUSED: step 3" not in line} == {
+        3: "CRASHED: LookupError: a defect\\n of ours",
+        **dict.fromkeys((20, 33), "CRASHED: its process ended" if jobs != "1" else lines[3][9:]),
+    }
+    assert captured.err == "0 of 40 verified\n"
+
+
+def test_a_crash_is_a_line_of_json_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "judge", judging_badly)
+    (folder / "evidence").mkdir()
+    (folder / "evidence" / "a.json").write_bytes(b"raises")
+    assert run("verify-many", "evidence", *FULL, "--jobs", "1", "--json") == Exit.NOT_ALL_VERIFIED
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"file": "a.json", "verdict": "crashed", "headline": "LookupError: a defect\\n of ours"}
 
 
 def test_progress_and_colour_are_for_terminals_only(genuine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

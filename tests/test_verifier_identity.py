@@ -106,6 +106,12 @@ def test_a_kept_identity_verifies_later_and_claims_no_freshness(time: Any) -> No
 # --- forged ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_certificate_that_no_library_reads_is_refused() -> None:
+    odd = kit.odd_leaf()
+    reply = SealedEnclave(key=KEY, on_document=putting(certificate=odd.der)).show(CHALLENGE)
+    refused(2, "certificate is not one DER certificate", verified, reply)
+
+
 def test_an_old_document_is_refused() -> None:
     late = Live(now=kit.SIGNED_AT + timedelta(minutes=6))
     refused(5, "too old", verified, shown(), time=late)

@@ -59,10 +59,11 @@ def test_the_clock_of_live_time_is_a_field_that_the_caller_gave() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_asserts_and_nothing_catches_everything(name: str) -> None:
+def test_nothing_asserts_and_nothing_but_one_edge_catches_everything(name: str) -> None:
     assert [node.lineno for node in ast.walk(FILES[name]) if isinstance(node, ast.Assert)] == []
     handlers = [node for node in ast.walk(FILES[name]) if isinstance(node, ast.ExceptHandler)]
-    assert [h.lineno for h in handlers if h.type is None or ast.unparse(h.type) in ("Exception", "BaseException")] == []
+    everything = [h for h in handlers if h.type is None or ast.unparse(h.type) in ("Exception", "BaseException")]
+    assert len(everything) == (1 if name == "many" else 0)  # the edge where one file of an archive must not hide others
 
 
 def test_no_module_is_imported_in_a_circle() -> None:

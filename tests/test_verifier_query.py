@@ -21,8 +21,11 @@ from tytle_verifier import (
     Query,
     Result,
     VerificationError,
+    elements,
     load_policy,
     load_query,
+    parameters,
+    results,
     schemas,
     verdict,
 )
@@ -31,13 +34,13 @@ Hook = Callable[[dict[str, Any]], None]
 ASKED = Query(
     service="vies",
     operation="vies.check_vat",
-    params={"countryCode": "PT"},
+    params={"countryCode": "PT", "vatNumber": "507172230"},
     schema="VIES",
     challenge=kit.CHALLENGE,
     id="call-1",
 )
-SENT = b"""{"service":"vies","operation":"vies.check_vat","params":{"countryCode":"PT"},"schema":"VIES",
-"challenge":"c2l4dGVlbiBieXRlcyBvciBtb3Jl","id":"call-1","timeoutMs":1000,"mode":"document"}"""
+SENT = b"""{"service":"vies","operation":"vies.check_vat","params":{"countryCode":"PT","vatNumber":"507172230"},
+"schema":"VIES","challenge":"c2l4dGVlbiBieXRlcyBvciBtb3Jl","id":"call-1","timeoutMs":1000,"mode":"document"}"""
 
 
 def asked(**changes: Any) -> Query:
@@ -79,7 +82,7 @@ def test_what_is_asked_is_read_as_it_was_sent() -> None:
     for old, new in (
         (b'"service"', b'"serv"'),
         (b'"params"', b'"url"'),
-        (b'{"countryCode":"PT"}', b'["PT"]'),
+        (b'{"countryCode":"PT","vatNumber":"507172230"}', b'["PT"]'),
         (b"c2l4", b"c2l="),
         (b'"vies.check_vat"', b"1"),
     ):
@@ -286,13 +289,18 @@ OTHERS_ASKED = [
     ("request id", {"id": "call-2"}),
     ("challenge", {"challenge": b"another challenge"}),
 ]
+BOTH = dict(ASKED.params)
 OTHER_PARAMS: list[tuple[str, dict[str, Any]]] = [
-    ("countryCode", {"countryCode": "EL"}),
-    ("countryCode", {"countryCode": None}),
+    ("countryCode", {**BOTH, "countryCode": "EL"}),
+    ("countryCode", {**BOTH, "countryCode": None}),
+    ("countryCode", {**BOTH, "countryCode": ["PT"]}),
+    ("countryCode", {"vatNumber": "507172230"}),
+    ("countryCode", {}),
+    ("vatNumber", {"countryCode": "PT"}),
     ("vatNumber", {"countryCode": "PT", "vatNumber": "507172231"}),
     ("vatNumber", {"countryCode": "PT", "vatNumber": 507172230}),
-    ("valid", {"valid": 1}),
-    ("valid", {"valid": "true"}),
+    ("valid", {**BOTH, "valid": 1}),
+    ("valid", {**BOTH, "valid": "true"}),
 ]
 
 
@@ -303,8 +311,9 @@ def test_step_8_compares_the_query_with_what_was_asked(problem: str, changes: di
 
 
 PARAMS: list[dict[str, Any]] = [
-    {},
-    {"countryCode": "PT", "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret", "address": 1.5},
+    BOTH,
+    {**BOTH, "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret", "address": 1.5},
+    {**BOTH, "__proto__": "PT", "constructor": None, "queryParams": {"limit": 5}},
     *(params for _, params in OTHER_PARAMS),
 ]
 THINGS_ASKED = [
@@ -322,9 +331,9 @@ def test_step_8_compares_a_parameter_with_the_value_of_its_name(name: str, param
 
 
 def test_parameters_that_no_value_repeats_are_named_as_not_compared() -> None:
-    params = {"countryCode": "PT", "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret"}
+    params = {**BOTH, "valid": True, "name": ["TYTLE LDA"], "accessToken": "secret"}
     report = ask(queries.reply(), request=asked(params=params)).report
-    assert any("about countryCode, valid as asked" in line for line in report.steps[8].compared)
+    assert any("about countryCode, valid, vatNumber as asked" in line for line in report.steps[8].compared)
     assert "what the enclave's code made of the parameters accessToken, name" in report.not_checked
     assert "secret" not in repr(asked(params=params))
 
@@ -338,7 +347,7 @@ def test_an_integer_beyond_exact_json_is_compared_with_its_digits() -> None:
 
 
 def test_a_query_left_open_takes_any_schema_and_id() -> None:
-    ask(queries.reply(), request=Query(service="vies", operation="vies.check_vat", challenge=kit.CHALLENGE))
+    ask(queries.reply(), request=asked(schema=None, id=None))
 
 
 def test_neither_a_fetch_nor_a_query_is_answered_by_the_other() -> None:
@@ -353,7 +362,138 @@ def test_what_is_not_checked_of_a_query_is_said() -> None:
     assert any("whether the values follow" in line for line in lines)
     lines = ask(queries.unanswered()).report.not_checked
     assert any("no result" in line for line in lines)
-    assert "what the enclave's code made of the parameters countryCode" in lines
+    assert "what the enclave's code made of the parameters countryCode, vatNumber" in lines
+
+
+# --- parameters of the operations that are known here ----------------------------------------------------------------
+
+
+ACCOUNT, KEY = "acct_1032D82eZvKYlo2C", {"apiKey": "sk_test_1"}
+PAGE: dict[str, Any] = {
+    **dict.fromkeys(("stripeAccount", "query", "limit", "startingAfter", "endingBefore")),
+    "count": 0,
+    "hasMore": False,
+    "firstId": None,
+    "lastId": None,
+    "livemode": None,
+    "dataHash": "0" * 64,
+}
+FILTERED = {**PAGE, "query": "limit=5&email=a%20b%2Bc%40%C3%A9%21%27%28%29%2A~-._", "limit": 5}
+FILTER = {"limit": 5, "email": "a b+c@\u00e9!'()*~-._"}
+CHARGE: dict[str, Any] = {
+    "stripeAccount": None,
+    "query": None,
+    "id": "ch_MINE",
+    "found": True,
+    "amount": 5,
+    "amountCaptured": 5,
+    "amountRefunded": 0,
+    "currency": "eur",
+    "status": "succeeded",
+    "livemode": True,
+    "dataHash": "0" * 64,
+}
+RECORD = {
+    "operation": "list_charges",
+    "accountId": None,
+    "objectType": "list",
+    "dataHash": "0" * 64,
+    "totalCount": 0,
+    "hasMore": 0,
+}
+LISTS, CHARGES, RECORDS = ("tytle/stripe-list-charges/v1", "tytle/stripe-get-charge/v1", "STRIPE_PAYMENT")
+MINE = {**KEY, "resourceId": "ch_MINE"}
+
+
+def of_stripe(schema: str, values: dict[str, Any], params: dict[str, Any]) -> tuple[bytes, Query]:
+    """A genuine answer with these values, and the query that was sent; elements are not what is tested here."""
+    operation = "stripe.get_charge" if schema == CHARGES else "stripe.list_charges"
+    known = schemas.SCHEMAS[schema]
+    made = elements.encode(known, values, kit.SIGNED_MS - 40)
+    texts = {results.header_name("vies", name): text for name, text in elements.texts(known, values).items()}
+    stated = put("result", "operation", value=operation)
+    reply = queries.reply(schema=schema, values=values, elements=made, texts=texts, on_statement=stated)
+    return reply, Query(service="vies", operation=operation, params=params, challenge=kit.CHALLENGE)
+
+
+AS_ASKED = [
+    of_stripe(LISTS, PAGE, KEY),
+    of_stripe(LISTS, PAGE, {**KEY, "stripeAccount": None, "queryParams": {}}),
+    of_stripe(LISTS, PAGE, {**KEY, "queryParams": None}),
+    of_stripe(LISTS, FILTERED, {**KEY, "queryParams": FILTER}),
+    of_stripe(LISTS, {**PAGE, "stripeAccount": ACCOUNT}, {**KEY, "stripeAccount": ACCOUNT}),
+    of_stripe(CHARGES, CHARGE, MINE),
+    of_stripe(CHARGES, {**CHARGE, "query": "expand%5B%5D=customer"}, {**MINE, "queryParams": {"expand[]": "customer"}}),
+    of_stripe(RECORDS, RECORD, {**KEY, "queryParams": {"limit": 5}}),
+    of_stripe(RECORDS, {**RECORD, "accountId": ACCOUNT}, {**KEY, "stripeAccount": ACCOUNT}),
+]
+NOT_ASKED: list[tuple[str, tuple[bytes, Query]]] = [
+    ("stripeAccount", of_stripe(LISTS, {**PAGE, "stripeAccount": ACCOUNT}, KEY)),
+    ("stripeAccount", of_stripe(LISTS, {**PAGE, "stripeAccount": ACCOUNT}, {**KEY, "stripeAccount": "acct_2"})),
+    ("stripeAccount", of_stripe(LISTS, PAGE, {**KEY, "stripeAccount": ACCOUNT})),
+    ("stripeAccount", of_stripe(LISTS, PAGE, {**KEY, "stripeAccount": [ACCOUNT]})),
+    ("query", of_stripe(LISTS, {**PAGE, "query": "limit=1", "limit": 1}, KEY)),
+    ("query", of_stripe(LISTS, {**PAGE, "query": "customer=cus_9"}, {**KEY, "queryParams": {}})),
+    ("limit", of_stripe(LISTS, {**PAGE, "limit": 1}, KEY)),
+    ("startingAfter", of_stripe(LISTS, {**PAGE, "startingAfter": "ch_9"}, {**KEY, "queryParams": None})),
+    ("endingBefore", of_stripe(LISTS, {**PAGE, "endingBefore": "ch_9"}, KEY)),
+    ("query", of_stripe(LISTS, PAGE, {**KEY, "queryParams": FILTER})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": {"limit": 5}})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": {"email": FILTER["email"], "limit": 5}})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": {"limit": True}})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": {"limit": 5.0}})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": {"email": "\ud800"}})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": [FILTER]})),
+    ("query", of_stripe(LISTS, FILTERED, {**KEY, "queryParams": []})),
+    ("id", of_stripe(CHARGES, CHARGE, {**KEY, "resourceId": "ch_THEIRS"})),
+    ("id", of_stripe(CHARGES, CHARGE, KEY)),
+    ("query", of_stripe(CHARGES, {**CHARGE, "query": "expand%5B%5D=customer"}, MINE)),
+    ("stripeAccount", of_stripe(CHARGES, {**CHARGE, "stripeAccount": ACCOUNT}, MINE)),
+    ("accountId", of_stripe(RECORDS, {**RECORD, "accountId": ACCOUNT}, KEY)),
+]
+
+
+@pytest.mark.parametrize(("reply", "request_sent"), AS_ASKED)
+def test_what_was_asked_of_a_known_operation_verifies(reply: bytes, request_sent: Query) -> None:
+    ask(reply, request=request_sent)
+
+
+@pytest.mark.parametrize(("name", "case"), NOT_ASKED)
+def test_step_8_refuses_what_was_not_asked_of_a_known_operation(name: str, case: tuple[bytes, Query]) -> None:
+    """Else whoever carries a query adds a parameter that the caller left out, and the answer verifies."""
+    reply, sent = case
+    error = refused(8, f"result.values.{name}: ", ask, reply, request=sent)
+    assert [secret for secret in ("acct_", "ch_", "cus_", "limit=") if secret in str(error)] == []
+
+
+def test_the_report_says_what_was_left_out_and_what_no_value_tells() -> None:
+    reply, sent = of_stripe(CHARGES, CHARGE, MINE)
+    report = ask(reply, request=sent).report
+    line = "operation stripe.get_charge as asked, about resourceId, without queryParams, stripeAccount as asked"
+    assert line in report.steps[8].compared
+    assert "what the enclave's code made of the parameters apiKey" in report.not_checked
+    assert not any("left out" in line or "were added" in line for line in report.not_checked)
+    reply, sent = of_stripe(RECORDS, RECORD, KEY)
+    assert "whether the parameters queryParams were left out, as asked" in ask(reply, request=sent).report.not_checked
+    unanswered = queries.unanswered(on_statement=put("result", "operation", value="stripe.get_charge"))
+    lines = ask(unanswered, request=of_stripe(CHARGES, CHARGE, MINE)[1]).report.not_checked
+    assert "whether the parameters queryParams, stripeAccount were left out, as asked" in lines
+
+
+@pytest.mark.parametrize("name", ["vies.another", "constructor", "toString"])
+def test_of_an_unknown_operation_the_report_says_that_parameters_may_have_been_added(name: str) -> None:
+    stated = put("result", "operation", value=name)
+    lines = ask(queries.reply(on_statement=stated), request=asked(operation=name, params={})).report.not_checked
+    assert f"whether parameters were added: those of {name} are not known here" in lines
+
+
+def test_the_page_knows_the_parameters_that_the_package_knows() -> None:
+    page = (Path(tytle_verifier.__file__).parent / "web" / "index.html").read_text(encoding="utf-8")
+    rows = page.partition("const PARAMETERS = {")[2].partition("\n};")[0].partition("\n")[2].removesuffix(",")
+    assert json.loads(f"{{{rows}}}") == {
+        name: {parameter: list(values) for parameter, values in table.items()}
+        for name, table in parameters.OPERATIONS.items()
+    }
 
 
 def test_step_8_compares_a_body_that_the_caller_holds_with_that_of_the_last_call() -> None:

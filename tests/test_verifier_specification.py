@@ -13,7 +13,7 @@ import verifier_kit as kit
 from verifier_cases import policy, verify
 
 import tytle_verifier
-from tytle_verifier import cli, cose, inclusion, legacy, load_policy, session, statement, when
+from tytle_verifier import cli, cose, inclusion, legacy, load_policy, parameters, session, statement, when
 from tytle_verifier.answer import MAX_CLOCK_GAP_MS
 from tytle_verifier.report import TITLES
 from tytle_verifier.roots import AWS_ROOT_SHA256
@@ -85,6 +85,17 @@ def example() -> str:
 
 def test_the_worked_example_is_what_the_code_computes() -> None:
     assert example() in blocks("text"), example()
+
+
+def test_the_table_of_parameters_is_that_of_the_code() -> None:
+    made = {}
+    for operations, listed in re.findall(
+        r"^\| (`[a-z_.]+\.[^|]*) \| ([^|]*) \|$", section("The ten steps"), re.MULTILINE
+    ):
+        cells = [re.findall("`([^`]+)`", cell) for cell in listed.split(" · ")]
+        table = {name: tuple(values) for name, *values in cells}
+        made |= dict.fromkeys(re.findall("`([^`]+)`", operations), table)
+    assert made == parameters.OPERATIONS
 
 
 def test_the_exit_codes_are_those_of_the_command() -> None:

@@ -9,7 +9,8 @@ from devstack.nsm_faults import Answers
 from devstack.soft_nsm import SoftNsm
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
 from nsm.errors import ErrorCode
-from tests.enclave_kit import in_threads
+from tests.enclave_kit import Gate, in_threads
+from tests.fake_enclave import wait_until
 
 
 def soon() -> float:
@@ -84,7 +85,8 @@ def test_a_request_whose_deadline_passed_while_it_waited_is_never_made() -> None
 
 
 def test_closing_finishes_what_is_queued() -> None:
-    attestor = Attestor(SoftNsm(service_time=0.05).exchange)
+    gate = Gate()
+    attestor = Attestor(gate.exchange)
     results: list[bytes | None] = []
 
     def attest(index: int) -> None:
@@ -94,7 +96,9 @@ def test_closing_finishes_what_is_queued() -> None:
     threads = [threading.Thread(target=attest, args=(index,)) for index in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.02)
+    assert gate.busy.wait(5)
+    wait_until(lambda: attestor._jobs.qsize() == 3)
+    threading.Timer(0.05, gate.open.set).start()
     attestor.close()
     for thread in threads:
         thread.join()

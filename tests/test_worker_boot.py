@@ -44,15 +44,55 @@ def test_random_bytes_of_the_nsm_are_mixed_into_the_pool(monkeypatch: pytest.Mon
     mixed: list[bytes] = []
     monkeypatch.setattr(system, "current_rng", lambda: "nsm-hwrng")
     monkeypatch.setattr(system, "mix_entropy", mixed.append)
-    assert boot.check_entropy(SoftNsm().exchange) == "nsm-hwrng, 256 bytes mixed in"
+    assert boot.check_entropy(SoftNsm().exchange) == "nsm-hwrng, 256 bytes mixed in, reseeded"
     assert [len(data) for data in mixed] == [256]
 
 
-def test_a_pool_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    system.mix_entropy(b"some", tmp_path / "pool")
-    assert (tmp_path / "pool").read_bytes() == b"some"
-    with pytest.raises(SystemRefused, match="cannot be written"):
-        system.mix_entropy(b"some", tmp_path / "no" / "pool")
+def test_what_is_mixed_in_is_credited_in_full_and_the_generator_draws_its_next_key_from_it() -> None:
+    calls: list[tuple[int, bytes]] = []
+    data = bytes(range(256))
+    system.mix_entropy(data, Path(os.devnull), ioctl=lambda _, number, given: calls.append((number, given)))
+    add, reseed = 1 << 30 | 8 << 16 | ord("R") << 8 | 3, ord("R") << 8 | 7  # _IOW('R', 3, int[2]), _IO('R', 7)
+    assert calls == [(add, b"\x00\x08\x00\x00" + b"\x00\x01\x00\x00" + data), (reseed, b"")]
+
+
+def may_administer() -> bool:
+    """Whether this process has CAP_SYS_ADMIN (21 in linux/capability.h), which root in a container may lack."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:")]
+    return bool(int(line.split()[1], 16) >> 21 & 1)
+
+
+@pytest.mark.skipif(not may_administer(), reason="crediting entropy takes CAP_SYS_ADMIN")
+def test_this_kernel_takes_the_bytes_and_reseeds_its_generator() -> None:
+    system.mix_entropy(os.urandom(256))
+
+
+def test_a_pool_that_takes_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pool").write_bytes(b"")
+    with pytest.raises(SystemRefused, match="takes no entropy: Inappropriate ioctl"):
+        system.mix_entropy(b"some", tmp_path / "pool")
+    with pytest.raises(SystemRefused, match="takes no entropy: No such file"):
+        system.mix_entropy(b"some", tmp_path / "no-pool")
+    assert not (tmp_path / "no-pool").exists()
+
+
+UNPRIVILEGED = """
+import os
+from enclave_worker import system
+os.setuid(1000)
+try:
+    system.mix_entropy(bytes(256))
+except system.SystemRefused as refused:
+    print(refused)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="giving up privileges takes root")
+def test_without_privileges_nothing_is_credited_and_that_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED], env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True, text=True
+    )
+    assert done.stdout == "/dev/urandom takes no entropy: Operation not permitted\n"
 
 
 @pytest.mark.parametrize("off_ms", [-60_000, 60_000])

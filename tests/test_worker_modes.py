@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from devstack.nsm_faults import Fails, Garbage
 from devstack.soft_nsm import SoftNsm
+from enclave_worker import session as module
 from enclave_worker import tree
 from enclave_worker.attestation import AttestationFailed, Attestor, QueueFull
 from enclave_worker.session import MAX_AGE_MS, Session
@@ -241,7 +243,9 @@ def test_without_a_document_for_its_key_a_session_signs_nothing() -> None:
     attestor.close()
 
 
-def test_while_one_caller_renews_the_document_the_others_go_on_with_the_old_one() -> None:
+def test_while_one_caller_renews_the_document_the_others_go_on_with_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gate = Gate()
     gate.open.set()
     attestor = Attestor(gate.exchange)
@@ -252,8 +256,10 @@ def test_while_one_caller_renews_the_document_the_others_go_on_with_the_old_one(
         return unix_milliseconds() + ahead[0]
 
     def sign() -> bytes:
+        session.prepare(clock_ms=clock_ms, deadline=soon())
         return session.sign(b"\xa0", clock_ms=clock_ms, deadline=soon()).attested.document
 
+    monkeypatch.setattr(module, "MAX_RENEWAL_SECONDS", 60.0)  # a slow machine does not matter here
     first = sign()
     ahead[0] = MAX_AGE_MS + 1000
     session._voucher = replace(session._voucher, ahead_ms=session._voucher.ahead_ms + ahead[0])  # an hour has passed
@@ -269,6 +275,83 @@ def test_while_one_caller_renews_the_document_the_others_go_on_with_the_old_one(
     renewing.join()
     assert (renewed[0] != first, sign(), gate.documents) == (True, renewed[0], 2)
     attestor.close()
+
+
+class Aged:
+    """A session whose document is an hour old, so that it is time for another, and holds for another hour.
+
+    `clock_ms` is the enclave's; it is `ahead_s` ahead of the machine's, and the NSM's by `apart_s` more.
+    """
+
+    def __init__(self, *, places: int = 256) -> None:
+        self.ahead_s, self.apart_s = 0.0, 0.0
+        self.nsm = SoftNsm(clock=lambda: time.time() + self.ahead_s + self.apart_s)
+        self.attestor = Attestor(self.nsm.exchange, places=places)
+        self.session = Session(self.attestor, IDENTITY)
+        self.prepare()
+        self.ahead_s = MAX_AGE_MS / 1000 + 1
+        voucher = self.session._voucher
+        assert voucher is not None
+        self.old = voucher.attested.document
+        self.session._voucher = replace(voucher, ahead_ms=voucher.ahead_ms + MAX_AGE_MS + 1000)
+
+    def clock_ms(self) -> int:
+        return unix_milliseconds() + int(self.ahead_s * 1000)
+
+    def prepare(self) -> None:
+        self.session.prepare(clock_ms=self.clock_ms, deadline=soon())
+
+    def sign(self) -> bytes:
+        return self.session.sign(b"\xa0", clock_ms=self.clock_ms, deadline=soon()).attested.document
+
+
+@pytest.fixture
+def aged() -> Iterator[Aged]:
+    made = Aged(places=1)
+    yield made
+    made.attestor.close()
+
+
+@pytest.mark.parametrize("fault", [Fails(), Garbage()])
+def test_where_no_other_document_is_to_be_had_a_session_goes_on_with_the_one_that_holds(aged: Aged, fault: Any) -> None:
+    for _ in range(3):
+        aged.nsm.fault = fault
+        aged.prepare()
+        assert aged.sign() == aged.old
+    aged.nsm.fault = None
+    with aged.attestor.reserve():  # the queue is full
+        aged.prepare()
+        assert aged.sign() == aged.old
+    aged.prepare()
+    assert aged.sign() != aged.old
+
+
+def test_a_slow_nsm_costs_a_call_a_part_of_its_time_while_a_document_holds(
+    aged: Aged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    aged.attestor._exchange = gate.exchange
+    monkeypatch.setattr(module, "MAX_RENEWAL_SECONDS", 0.05)
+    deadline = soon()
+    aged.session.prepare(clock_ms=aged.clock_ms, deadline=deadline)
+    assert time.monotonic() < deadline
+    assert gate.busy.wait(5)
+    assert (aged.sign(), gate.documents) == (aged.old, 1)
+    gate.open.set()
+
+
+def test_what_was_asked_of_the_upstream_is_signed_under_what_holds_and_asks_no_nsm(aged: Aged) -> None:
+    with aged.attestor.reserve():
+        assert aged.sign() == aged.old
+    assert aged.sign() == aged.old  # nor does it ask where there is room
+
+
+def test_a_document_that_shows_a_wrong_clock_ends_the_one_that_holds_too(aged: Aged) -> None:
+    aged.apart_s = 60.0
+    with pytest.raises(AttestationFailed, match="clock differs"):
+        aged.prepare()
+    with pytest.raises(AttestationFailed, match="clock differs"):
+        aged.sign()
 
 
 def test_a_document_that_is_nearly_over_is_used_no_longer_even_while_another_is_asked_for() -> None:

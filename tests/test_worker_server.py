@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import operator
 import socket
 import struct
 import threading
@@ -170,10 +171,10 @@ def test_no_thread_or_descriptor_outlives_its_connection(tmp_path: Path) -> None
             in_threads(20, call)
         for _ in range(100):
             now = (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
-            if now == before:
+            if all(map(operator.le, now, before)):
                 break
             time.sleep(0.02)
-        assert now == before
+        assert all(map(operator.le, now, before)), (now, before)
 
 
 # The predecessor's accept loop, replayed byte for byte. Rows of ARCHITECTURE.md's table of deviations:

@@ -130,6 +130,19 @@ def leaf(issuer: Holder, **more: Any) -> Holder:
     return certify(name, issuer, lifetime=timedelta(hours=3), **{"extensions": extensions, **more})
 
 
+def tls_feature(number: int) -> tuple[x509.ExtensionType, bool]:
+    """The extension of RFC 7633 with one feature; cryptography itself only writes 5 and 17."""
+    oid = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24")
+    return x509.UnrecognizedExtension(oid, bytes([0x30, 3, 2, 1, number])), False
+
+
+@cache
+def odd_leaf() -> Holder:
+    """A leaf that holds in everything but a TLS feature that nobody has defined: a library may fail to read it."""
+    extensions = [(x509.BasicConstraints(ca=False, path_length=None), True), (usage(digital_signature=True), False)]
+    return leaf(pki().instance, extensions=[*extensions, tls_feature(7)])
+
+
 @dataclass(frozen=True)
 class Pki:
     """Root, regional, zonal, instance and leaf, shaped like AWS's."""

@@ -6,17 +6,15 @@ Each function compares one thing and returns the line that the report prints for
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tytle_verifier import results, url
-from tytle_verifier.elements import MAX_EXACT
+from tytle_verifier import parameters, results, url
 from tytle_verifier.errors import PolicyError, StatementError, shown
 from tytle_verifier.policy import Policy, Release, TlsDemands
 from tytle_verifier.reply import Reply
 from tytle_verifier.request import Query, Request
-from tytle_verifier.statement import Digest, Exchange, Failure, Response, Result, Statement, Upstream
+from tytle_verifier.statement import Digest, Exchange, Failure, Response, Statement, Upstream
 
 FAILURE_STATUS: Final = {"timeout": 504}  # RFC 9110 15.6.5; a gateway's answers for its upstream
 OTHER_FAILURE_STATUS = 502  # RFC 9110 15.6.3
@@ -131,10 +129,7 @@ def check_request(statement: Statement, held: Held) -> tuple[str, ...]:
 
 
 def _check_query(statement: Statement, asked: Query) -> str:
-    """Compare service, operation, schema, and each parameter with the value of its name, where there is one.
-
-    What became of the other parameters is NOT compared.
-    """
+    """Compare service, operation, schema, and the parameters with the values that repeat them (`parameters`)."""
     if statement.service != asked.service:
         raise StatementError("service asked", got=statement.service, expected=asked.service)
     result = statement.result
@@ -146,38 +141,7 @@ def _check_query(statement: Statement, asked: Query) -> str:
         raise StatementError("operation", got=result.operation, expected=asked.operation)
     if asked.schema is not None and result.schema != asked.schema:
         raise StatementError("schema", got=result.schema, expected=asked.schema)
-    repeated = _check_params(result.values, asked.params) if isinstance(result, Result) else []
-    about = f", about {shown(', '.join(repeated))} as asked" if repeated else ""
-    return f"operation {shown(result.operation)} as asked{about}"
-
-
-def _check_params(values: Mapping[str, object], params: Mapping[str, object]) -> list[str]:
-    """Compare parameters with the values that repeat them; return their names. The error holds neither."""
-    repeated = _repeated(values, params)
-    for name in repeated:
-        wanted = params[name]
-        if type(wanted) is int and abs(wanted) > MAX_EXACT:
-            wanted = str(wanted)
-        if (type(values[name]), values[name]) != (type(wanted), wanted):
-            raise StatementError(f"result.values.{name}", got="something else", expected=f"the parameter {name}")
-    return repeated
-
-
-def _repeated(values: Mapping[str, object], params: Mapping[str, object]) -> list[str]:
-    """Return the names of the parameters that a result repeats; lists and objects, of filters, are none."""
-    return sorted(name for name in params.keys() & values.keys() if _is_scalar(params[name]))
-
-
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, str | int)
-
-
-def _open_params(statement: Statement, asked: Request | Query | None) -> list[str]:
-    """Return the parameters asked that nothing was compared with."""
-    if not isinstance(asked, Query):
-        return []
-    values = statement.result.values if isinstance(statement.result, Result) else {}
-    return sorted(asked.params.keys() - set(_repeated(values, asked.params)))
+    return f"operation {shown(result.operation)} as asked{parameters.compare(result, asked).line}"
 
 
 def _check_fetch(statement: Statement, asked: Request) -> str:
@@ -283,11 +247,11 @@ def unchecked(statement: Statement, reply: Reply, accepted: Accepted, held: Held
     """Return a line for each thing that neither this policy nor this caller gave anything to compare with."""
     exchange, policy = statement.answer, accepted.policy
     withheld = [shown(name) for name, value in exchange.request.headers if value is None]
-    unsaid = _open_params(statement, held.request)
+    asked = held.request
     lines = {
         "challenge: whether this answer was made for this caller, and only once": held.challenge is None,
-        "what was asked: no request given": held.request is None,
-        f"what the enclave's code made of the parameters {shown(', '.join(unsaid))}": bool(unsaid),
+        "what was asked: no request given": asked is None,
+        **(parameters.compare(statement.result, asked).unchecked(asked.operation) if isinstance(asked, Query) else {}),
         "manifest digest: the release pins none": accepted.release.manifest is None,
         "mode: the policy lists none": not policy.modes,
         "URL: the policy lists none": not policy.urls,

@@ -28,6 +28,7 @@ _UNDERSTOOD_CRITICAL = (x509.BasicConstraints.oid, x509.KeyUsage.oid)
 _UNREADABLE = (
     ValueError,
     TypeError,
+    KeyError,  # an unknown TLS feature (RFC 7633): cryptography looks it up in a table
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
@@ -72,7 +73,7 @@ def load(der: bytes, *, name: str) -> Certificate:
     try:
         return _facts(der)
     except _UNREADABLE as error:
-        raise DocumentError(f"{name} is not one DER certificate", got=str(error)) from error
+        raise DocumentError(f"{name} is not one DER certificate", got=f"{type(error).__name__}: {error}") from error
 
 
 @lru_cache(maxsize=512)  # a pure function of the bytes: it remembers what they say, not whether it is true

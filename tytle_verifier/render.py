@@ -119,6 +119,6 @@ def _paint(words: str, kind: str, colour: bool) -> str:
     return f"\x1b[{_COLOURS[kind]}m{words}\x1b[0m" if colour else words
 
 
-def unusable(problem: str, file: str) -> str:
+def unjudged(word: str, problem: str, file: str) -> str:
     """Return one line of JSON for a file that could not be judged at all."""
-    return json.dumps({"file": file, "verdict": "unusable", "headline": problem})
+    return json.dumps({"file": file, "verdict": word, "headline": problem})

@@ -47,8 +47,9 @@ class Request:
 class Query:
     """A query as sent; a `schema` or `id` of None left the choice to the enclave.
 
-    `params` are compared with the values of the same names (step 8); of the others nobody can say what became of them:
-    the enclave's code turned them into its upstream calls. They may hold credentials.
+    `params` are compared with the values that repeat them (step 8), and for an operation that is known here those left
+    out count as null; of the others nobody can say what became of them: the enclave's code turned them into its
+    upstream calls. They may hold credentials.
 
     Raises: PolicyError for a challenge of another length.
     """

@@ -1,8 +1,8 @@
 """The URL of an attested request, taken apart once: the grammar that the enclave enforces, checked again here.
 
 `http` or `https`, a lower-case ASCII host name, the scheme's own port or none, a path that starts with a slash, perhaps
-a query; no address, user information, fragment, dot segment, empty segment, escaped slash or control character, nothing
-outside printable ASCII. Refused, not repaired.
+a query; no address, user information, fragment, dot segment, `//`, segment that begins with `;` or `%3b`, escaped slash
+or control character, nothing outside printable ASCII. Refused, not repaired.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from tytle_verifier.verify import VerifiedDocument, VerifiedReply
 
 
 class Exit(IntEnum):
-    """Exit codes. A refusal at step N is `REFUSED + N`. 1 is left to Python: a crash is never a verdict."""
+    """Exit codes. A refusal at step N is `REFUSED + N`. 1 is what Python ends with: a crash is never a verdict."""
 
     VERIFIED = 0
+    CRASHED = 1
     USAGE = 2
     UNUSABLE_INPUT = 3
     ATTESTED_FAILURE = 4

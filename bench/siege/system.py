@@ -19,6 +19,7 @@ from bench.processes import CONFIGURED, Child, Processes, wait_for
 from bench.siege import tokens
 from bench.vies_call import CALL
 from devstack.memory import KIB_PER_MIB, Memory
+from devstack.ports import free_port
 from devstack.worker import ROOTS, socket_path
 
 SLOW, SILENT = "slow", "silent"
@@ -106,8 +107,7 @@ def memory_mib(child: Child) -> float:
 
 
 def _start_slow(processes: Processes, services: Path) -> tuple[Child, Child]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     roots = processes.folder / "slow-roots.pem"
     host = f"{SLOW}.example"
     server = processes.module("slow upstream", "bench.siege.upstream", roots, host, port, LATENCY_SECONDS)

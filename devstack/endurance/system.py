@@ -23,6 +23,7 @@ from app.config import SERVICES
 from devstack.endurance import parent
 from devstack.endurance.upstreams import Way, Ways
 from devstack.parent import STATE
+from devstack.ports import free_port
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler
 from devstack.worker import NSM_ROOT, ROOTS, socket_path
@@ -67,6 +68,7 @@ class System:
         self.authority = Authority()
         self.manifests = {each.name: each for each in parent.manifests(dict(layout.first))}
         self.folder = Path()
+        self._port = 0
 
     def __enter__(self) -> Self:
         try:
@@ -182,8 +184,6 @@ class System:
                 self._wait(place)
         for place in self._layout.first:
             self._wait(place)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = int(listener.getsockname()[1])
         self._cleanup.callback(self.stop_parent)
         self.start_parent()
         for name, number in self._layout.drained:
@@ -207,6 +207,7 @@ class System:
 
     def begin_parent(self, **environ: str) -> "subprocess.Popen[bytes]":
         """Start gunicorn with these variables more, and return its process."""
+        self._port = self._port or free_port()
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "app" / "gunicorn_conf.py")]
         command.append(f"{self._layout.application}:create({str(self.folder)!r})")
         said = {

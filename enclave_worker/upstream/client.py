@@ -1,8 +1,9 @@
 """Fetches what the policy allowed: over a kept or a new connection, against deadlines, to an answer or a failure.
 
 Rule on repeating: a request is sent again only when a kept connection ended before the first byte of a response and
-the method is safe to repeat (RFC 9110, 9.2.2, safe methods only). Every connection on which a request was begun is
-counted in `attempts`, which the statement shows.
+the method is safe to repeat (RFC 9110, 9.2.2, safe methods only). A 408 on a kept connection is such an end, and no
+answer: the server had stopped waiting for a request, perhaps before this one came. TLS does not say which was first.
+Every connection on which a request was begun is counted in `attempts`, which the statement shows.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from enclave_worker.upstream.response import ResponseReader
 from policy.rules import Allowed
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+REQUEST_TIMEOUT = 408  # RFC 9110 15.5.9
 
 
 class Client:
@@ -42,8 +44,7 @@ class Client:
         if connection is not None:
             reader = _reader(allowed)
             outcome = self._exchange(connection, request, reader, key, deadline, attempts, journey)
-            lost = isinstance(outcome, Failure) and outcome.kind == "truncated" and not reader.begun
-            if not (lost and allowed.method in REPEATABLE_METHODS):
+            if not (_is_lost(outcome, reader) and allowed.method in REPEATABLE_METHODS):
                 return outcome
             attempts = 2
         try:
@@ -75,6 +76,8 @@ class Client:
     ) -> Answer | Failure:
         try:
             self._converse(connection, request, reader, deadline, journey)
+            if connection.kept and reader.status == REQUEST_TIMEOUT:
+                raise UpstreamError("truncated", "the upstream had given up the kept connection: it says 408")
         except UpstreamError as exc:
             connection.close()
             return Failure(kind=exc.kind, detail=exc.detail, transport=connection.transport, attempts=attempts)
@@ -111,6 +114,11 @@ class Client:
             ended = time.monotonic_ns()
             journey.first_byte += (came or ended) - began
             journey.body += ended - (came or ended)
+
+
+def _is_lost(outcome: Answer | Failure, reader: ResponseReader) -> bool:
+    """Whether a kept connection was over before the request: no byte came, or a whole message that answers nothing."""
+    return isinstance(outcome, Failure) and outcome.kind == "truncated" and (reader.complete or not reader.begun)
 
 
 def _reader(allowed: Allowed) -> ResponseReader:

@@ -30,6 +30,11 @@ class Connection:
         self.transport = transport
         self.idle_since = 0.0
 
+    @property
+    def kept(self) -> bool:
+        """Whether it was idle before: what comes on it may have been sent before anything was asked."""
+        return self.idle_since > 0.0
+
     def send(self, data: bytes, *, deadline: float) -> None:
         """Send all of `data`.
 

@@ -2,8 +2,9 @@
 
 Rule: a head has one reading or none. Lenient readers take bare LF line ends (2.2), folded fields (5.2), control
 characters in values, Content-Length twice or as a list, and Content-Length beside Transfer-Encoding (6.3, 11.2). Each
-is a way for two readers to see two messages; an attested answer must have one. One thing is forgiven: a status line
-without the blank before its missing reason phrase.
+is a way for two readers to see two messages; an attested answer must have one. A status is one of 100 to 599 (RFC 9110,
+15), as every verifier of a statement demands. One thing is forgiven: a status line without the blank before its missing
+reason phrase.
 """
 
 import re
@@ -16,7 +17,7 @@ MAX_FIELDS = 200
 HEAD_END = b"\r\n\r\n"
 
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"  # RFC 9110 5.5 and RFC 9112 4: HTAB, SP, VCHAR and obs-text
-_STATUS_LINE = rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: " + _TEXT + rb")?\r\n"
+_STATUS_LINE = rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: " + _TEXT + rb")?\r\n"
 _FIELD_LINE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:" + _TEXT + rb"\r\n"  # a token, RFC 9110 5.6.2
 _HEAD = re.compile(_STATUS_LINE + rb"(?:" + _FIELD_LINE + rb")*\r\n")  # no byte can go two ways: linear in time
 
@@ -24,6 +25,7 @@ _HEAD = re.compile(_STATUS_LINE + rb"(?:" + _FIELD_LINE + rb")*\r\n")  # no byte
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _FAULTS = (
     (re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"), "a control character in the response head"),
+    (re.compile(rb"\AHTTP/1\.[01] [06-9][0-9]{2}(?![0-9])"), "a status that is not 100 to 599"),
     (re.compile(rb"\A(?!" + _STATUS_LINE + rb")"), "the status line is not that of HTTP/1.0 or HTTP/1.1"),
     (re.compile(rb"\n[ \t]"), "a folded header field"),
 )

@@ -53,8 +53,13 @@ class ResponseReader:
 
     @property
     def reusable(self) -> bool:
-        """Whether the connection may carry another request: both sides agree, and no unasked byte came."""
-        return self.complete and self._head.persistent and self.framing != "close" and not self._excess
+        """Whether the connection may carry another request: both sides agree, and no unasked byte came or may come.
+
+        An answer without a body may announce one (to HEAD, or as a 304, it means something else: RFC 9110, 8.6). A
+        server that sends it all the same would have it read as the next answer.
+        """
+        ended = self.complete and self._head.persistent and self.framing != "close" and not self._excess
+        return ended and not (self.framing == "none" and (self._head.chunked or bool(self._head.length)))
 
     def feed(self, data: bytes) -> None:
         """Take at least one byte, in any portions.

@@ -74,6 +74,10 @@ def test_init_sends_the_heartbeat_that_nitro_cli_waits_for(enclave: Enclave) -> 
     assert "init: heartbeat answered" in enclave.console
 
 
+def test_the_generator_is_reseeded_with_the_devices_bytes(enclave: Enclave) -> None:
+    assert "nsm-hwrng, 256 bytes mixed in, reseeded" in enclave.console
+
+
 def test_an_enclave_whose_worker_ends_is_over(images: Images, tmp_path: Path) -> None:
     broken = tmp_path / "broken.eif"
     broken.write_bytes(nitro.with_file(images.production.read_bytes(), "opt/tytle/services/vies.toml", b"name = 1"))

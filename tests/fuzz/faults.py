@@ -13,7 +13,7 @@ from app.archive import tree
 from app.callers import proof, registry
 from enclave_worker.handlers import xml_tree
 from enclave_worker.sealed import opening, padding
-from enclave_worker.upstream import bodies, response
+from enclave_worker.upstream import bodies, head, response
 from nsm import client, document
 from policy import paths, rules, url
 from tests.fuzz import documents, replies
@@ -64,6 +64,10 @@ def _lenient_chunks(put: Put) -> None:
 def _believes_any_end(put: Put) -> None:
     real = response.ResponseReader.end
     put(response.ResponseReader, "end", lambda self, authenticated: real(self, authenticated=True))  # noqa: ARG005
+
+
+def _any_status(put: Put) -> None:
+    put(head, "_HEAD", re.compile(head._HEAD.pattern.replace(b"([1-5][0-9]{2})", b"([0-9]{3})")))
 
 
 def _says_two_attempts(put: Put) -> None:
@@ -117,6 +121,7 @@ FAULTS = (
     Fault(target="manifests", name="credentials in clear pass", plant=_instead(rules, "check_sealed", _no_check)),
     Fault(target="upstream", name="a chunk may be too long", plant=_lenient_chunks),
     Fault(target="upstream", name="any end of a connection counts", plant=_believes_any_end),
+    Fault(target="upstream", name="any status passes", plant=_any_status),
     Fault(target="nsm", name="an echo is not compared", plant=_instead(client, "_compare", _no_check)),
     Fault(target="nsm", name="a nonce is not read", plant=_instead(document, "_optional", _no_check)),
     Fault(target="statements", name="a field goes unread", plant=_says_two_attempts),

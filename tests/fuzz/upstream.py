@@ -4,6 +4,7 @@
 2. What ours takes as a whole message, h11 takes as the same one; what h11 refuses, ours does not take.
 3. The pieces in which it comes change nothing.
 4. A body is never longer than the cap, and what came without a close_notify at its end is no message.
+5. The status of a message is one that a verifier of statements takes, and none of an interim answer: 200 to 599.
 
 The first byte of an input chooses the method, the second the size of the pieces.
 """
@@ -34,6 +35,7 @@ def one_input(data: bytes) -> None:
         return
     assert in_pieces == whole
     assert len(whole.body) <= CAP
+    assert 200 <= whole.status <= 599
     if _needs_the_end(method, stream):
         assert isinstance(_cut_off(method, stream), UpstreamError)
 
@@ -85,6 +87,7 @@ TARGET = Target(
             b"\x00",
             b"keep-alive",
             b"HTTP/1.1 204 ",
+            b"HTTP/1.1 600 ",
         ),
     ),
 )

@@ -130,6 +130,7 @@ STATUS = (
     _case("reason-latin-1", sized(status=b"HTTP/1.1 200 S\xed\r\n"), HELLO_AGAIN, "9112 4: obs-text"),
     _case("reason-misleading", sized(status=b"HTTP/1.1 500 OK\r\n"), Answered(status=500), "9112 4: ignored"),
     _case("status-unknown", sized(status=b"HTTP/1.1 299 Well\r\n"), Answered(status=299), "9110 15"),
+    _case("status-599", sized(status=b"HTTP/1.1 599 Bad\r\n"), Answered(status=599), "9110 15: within 100..599"),
     _case(
         "redirect-301",
         sized(b"Location: https://evil.test/", status=b"HTTP/1.1 301 Moved\r\n"),

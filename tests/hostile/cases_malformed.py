@@ -171,6 +171,8 @@ STATUS = (
     _status("letters", b"HTTP/1.1 2OO OK", "9112 4: 3DIGIT"),
     _status("negative", b"HTTP/1.1 -20 OK", "9112 4: 3DIGIT"),
     _status("below-100", b"HTTP/1.1 099 OK", "9110 15: outside 100..599"),
+    _status("above-599", b"HTTP/1.1 600 OK", "9110 15: outside 100..599"),
+    _status("999", b"HTTP/1.1 999 OK", "9110 15: outside 100..599"),
     _status("arabic-digits", "HTTP/1.1 \u0662\u0660\u0660 OK".encode(), "9112 4: 3DIGIT"),
     _status("missing", b"HTTP/1.1", "9112 4"),
     _status("code-missing", b"HTTP/1.1  OK", "9112 4"),

@@ -6,7 +6,6 @@ import base64
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +21,7 @@ Way = Callable[[World, str], bytes]
 Fields = Callable[[str], dict[str, Any]]
 
 HEADERS = {"Content-Type": "application/json"}
-HANG_MS = 400
+HANG_MS, ANSWER_MS = 400, 5000  # for what is not answered, and for what is
 OPENINGS = {
     "bare": "/ HTTP/1.1\r\n",
     "chunked": "POST /attest/fetch HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n",
@@ -132,7 +131,8 @@ def upstream_says(name: str) -> Way:
 def scripted(how: str) -> Way:
     def way(world: World, secret: str) -> bytes:
         world.scripted.said = secret
-        return ask(world, _call(url=f"http://www.sicae.pt/{how}", body=secret, timeoutMs=HANG_MS))
+        patience = HANG_MS if how == "hangs" else ANSWER_MS
+        return ask(world, _call(url=f"http://www.sicae.pt/{how}", body=secret, timeoutMs=patience))
 
     return way
 
@@ -147,9 +147,12 @@ def late(why: str) -> Way:
             ask(world, _call(), token=world.settings["slow token"])
             return ask(world, _call(body=secret), token=world.settings["slow token"])
         hang = _call(url="http://www.sicae.pt/hangs", timeoutMs=2000)
+        while world.scripted.hanging.acquire(blocking=False):
+            pass  # those of rows before
         first = threading.Thread(target=ask, args=(world, hang))
         first.start()
-        time.sleep(0.3)
+        if not world.scripted.hanging.acquire(timeout=5):
+            raise TimeoutError("the first question is not under way")
         try:
             return ask(world, _call(url="http://www.sicae.pt/x", body=secret))
         finally:

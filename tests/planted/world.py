@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -199,6 +200,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.said = ""
+        self.hanging = threading.Semaphore(0)  # one for each call that is under way and will not be answered
 
     def __call__(self, peer: Peer) -> None:
         while (payload := peer.read()) is not None:
@@ -207,6 +209,7 @@ class Scripted:
                 continue
             said = self.said.encode()
             if b"/hangs" in payload:
+                self.hanging.release()
                 continue
             if b"/no-json" in payload:
                 peer.reply(b'{"success": ' + said)

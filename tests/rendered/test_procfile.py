@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,13 +9,8 @@ from pathlib import Path
 
 import requests
 
+from devstack.ports import free_port
 from tests.deploy_kit import ROOT
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def answer_of(url: str, program: subprocess.Popen[bytes]) -> requests.Response:

@@ -15,6 +15,7 @@ PAGE = Path(__file__).parent.parent.parent / "tytle_verifier" / "web" / "index.h
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1100,1400"),
+    "--disable-dev-shm-usage",  # where that is small, a page's process crashes
 )
 CHUNK_BYTES = 8_000_000  # of one script's arguments
 

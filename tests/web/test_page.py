@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 from test_verifier_reply import ASKED, OTHERS, UPSTREAM, in_the_clear, put
-from verifier_cases import RELEASE, policy
+from verifier_cases import RELEASE, policy, verify
 
 from tytle_verifier import (
     AWS_ROOT,
@@ -208,6 +208,8 @@ def query_cases() -> list[Case]:
         *(reply(made.unanswered(), request=queries.asked(**changes)) for _, changes in queries.OTHERS_ASKED),
         *(reply(made.reply(), request=queries.asked(params=params), name=str(params)) for params in queries.PARAMS),
         *(reply(queries.thing(), name=str(more), **{**things, "request": more}) for more in queries.THINGS_ASKED),
+        *(reply(data, name=str(sent.params), request=sent) for data, sent in queries.AS_ASKED),
+        *(reply(data, name=str(sent.params), request=sent) for _, (data, sent) in queries.NOT_ASKED),
         *(reply(make(), name="a fetch was asked") for make in (made.reply, made.unanswered)),
         reply(kit.reply(), name="a query was asked", **asked),
         reply(made.reply(on_reply=put("attestation", "bn254Hash", value="00" * 32)), **asked),
@@ -217,8 +219,30 @@ def query_cases() -> list[Case]:
     ]
 
 
+BOTH_ENDS = (queries.queries.reply, queries.queries.unanswered)
+CHARGE = (queries.CHARGE, queries.MINE)
+
+
 def test_answers_to_queries_are_decided_alike(browser: Browser) -> None:
     assert {decided for _, decided in compared(browser, query_cases())} == {None, 7, 8, 9}
+
+
+def test_what_was_compared_of_a_query_and_what_was_not_is_said_alike(browser: Browser) -> None:
+    made = queries.queries
+    renamed = put("result", "operation", value="constructor")
+    cases = [reply(data, request=sent) for data, sent in queries.AS_ASKED]
+    cases += [reply(make(on_statement=renamed), request=queries.asked(operation="constructor")) for make in BOTH_ENDS]
+    cases += [reply(made.unanswered(), request=queries.ASKED), reply(made.reply(), request=queries.ASKED)]
+    cases += [reply(kit.reply(on_statement=kit.failed), request=queries.of_stripe(queries.CHARGES, *CHARGE)[1])]
+    steps = [verify(case.data, request=case.request).report.steps[8] for case in cases]
+    shown = [outcome["steps"][8] for outcome in browser.decide([case.for_page() for case in cases])]
+    ours = [about_query([*step.compared, *step.not_checked]) for step in steps]
+    assert [about_query([*step["compared"], *step["notChecked"]]) for step in shown] == ours
+    assert {len(lines) for lines in ours} == {1, 2, 3}
+
+
+def about_query(lines: list[str]) -> list[str]:
+    return [line for line in lines if "as asked" in line or "parameters" in line]
 
 
 @pytest.mark.parametrize("genuine", [queries.queries.reply(), queries.queries.unanswered()])
@@ -355,6 +379,7 @@ def test_chains_are_judged_alike(browser: Browser) -> None:
         chain_case(kit.leaf(kit.authority("i", short, 0, 1)), *above[:2], short, name="path length"),
         chain_case(kit.leaf(short), *above[:2], short, name="a shorter path"),
         chain_case(kit.leaf(p.leaf), *above, p.leaf, name="a leaf issues"),
+        *(chain_case(chains.in_region(name), *above, name=name) for name in (*chains.NO_REGIONS, *chains.REGIONS)),
         replace(chain_case(old, *above, name="from the future"), time=Live(now=kit.SIGNED_AT - timedelta(minutes=6))),
         chain_case(kit.leaf(p.root), p.root, name="two"),
         *(chain_case(kit.leaf(p.instance, extensions=spelt), *above, name=name) for name, spelt in EXTENSIONS.items()),
@@ -455,12 +480,19 @@ def test_policy_files_are_read_or_refused_alike(browser: Browser) -> None:
         whole.replace("120", "012"),
         "#" * 1_048_577,
     ]
+    twin = whole[whole.index("[[releases]]") :]
+    other, unpinned = twin.replace("ab" * 32, "cd" * 32), twin.replace("manifest = ", "# manifest = ")
+    backwards = other.replace(f'pcr0 = "{"10" * 48}"\n', "").replace("pcr2 =", f'pcr0 = "{"10" * 48}"\npcr2 =', 1)
+    texts += [whole + more for more in (twin, other, unpinned, backwards, other.replace("pcr16", "pcr17"))]
+    texts += [whole.replace(twin, unpinned) + more for more in (twin, unpinned)]
     texts += [whole.replace("2026-01-01T00", clock) for clock in ("2026-02-30T00", "2026-01-01T24", "2026-01-01 00")]
     assert read_by_page(browser, texts) == [readable(text.encode()) for text in texts]
 
 
 def test_toml_that_the_page_does_not_read_is_refused_and_never_guessed(browser: Browser) -> None:
     whole, quoted = policies.TOML, '"""vies"""'
+    halves = [whole.replace('"vies"', f'"\\{half}"') for half in ("ud800", "uDFFF", "ud83d\\ude00", "ud7ff", "ue000")]
+    assert read_by_page(browser, halves) == [readable(text.encode()) for text in halves]
     others = [
         whole.replace("service =", "'service' ="),
         whole.replace('"vies"', quoted),

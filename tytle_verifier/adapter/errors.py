@@ -14,7 +14,8 @@
         ConnectionFailureAttested  ConnectionError
 
 So code that retries on Timeout and ConnectionError goes on working, and never retries on refused evidence. Failures on
-the way to the parent keep the class that `requests` gives them. `response` is None on every one of them: what was not
+the way to the parent keep the class that `requests` gives them; an answer of the parent under a Content-Encoding, which
+was not asked for and is not undone, is its ContentDecodingError. `response` is None on every one of them: what was not
 verified is not handed out, not even inside an exception.
 """
 

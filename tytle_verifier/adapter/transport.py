@@ -18,7 +18,7 @@ from requests.utils import should_bypass_proxies
 from urllib3.util import Retry
 
 from tytle_verifier.adapter import call as calls
-from tytle_verifier.adapter import credentials, hearsay, timeouts
+from tytle_verifier.adapter import credentials, hearsay, incoming, timeouts
 from tytle_verifier.adapter.call import Call
 from tytle_verifier.adapter.errors import FAILURES, ConnectionFailureAttested, FailureAttested, NotVerified
 from tytle_verifier.adapter.parent import Parent
@@ -28,7 +28,6 @@ from tytle_verifier.chain import LinkCache
 from tytle_verifier.clock import live
 from tytle_verifier.errors import AttestedFailure, NotAttested, PolicyError, VerifierError, shown
 from tytle_verifier.policy import KNOWN_MODES, Policy
-from tytle_verifier.reply import MAX_REPLY_BYTES
 from tytle_verifier.roots import AWS_ROOT, Root
 from tytle_verifier.sealed import Identities, VerifiedIdentity
 from tytle_verifier.statement import Failure
@@ -36,7 +35,6 @@ from tytle_verifier.verify import verify_reply
 from tytle_verifier.when import Time
 
 CHALLENGE_BYTES = 32
-_READ_BYTES = 64 * 1024
 
 
 class AttestedAdapter(HTTPAdapter):
@@ -133,7 +131,7 @@ class AttestedAdapter(HTTPAdapter):
         """Send `prepared` to the parent and return the answer's status and body. Raises: RequestException."""
         try:
             with super().send(prepared, stream=True, **way) as answer:
-                return answer.status_code, _read(answer)
+                return answer.status_code, incoming.read(answer)
         except RequestException as error:
             error.request, error.response = request, None  # not the call to the parent, whose headers hold its token
             raise
@@ -176,16 +174,6 @@ def _in_mode(policy: Policy, mode: str) -> Policy:
     if mode not in (policy.modes or KNOWN_MODES):
         raise PolicyError(f"mode {shown(mode)}: expected one of {', '.join(sorted(policy.modes or KNOWN_MODES))}")
     return replace(policy, modes=frozenset({mode}))
-
-
-def _read(answer: Response) -> bytes:
-    """Read the parent's answer, or as much of it as shows that it is too large."""
-    data = bytearray()
-    for chunk in answer.iter_content(_READ_BYTES):
-        data += chunk
-        if len(data) > MAX_REPLY_BYTES:
-            break
-    return bytes(data)
 
 
 def _failure(attestation: Attestation, request: PreparedRequest) -> FailureAttested:

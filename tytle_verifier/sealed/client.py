@@ -62,7 +62,10 @@ class Identities:
             self._asking.release()
 
     def seal(self, call: bytes, *, ask: Ask, patience_seconds: float | None = None) -> SealedCall:
-        """Seal the JSON of one `POST /attest/fetch` to the current identity. Raises: as `current` and `seal` do."""
+        """Seal the JSON of one `POST /attest/fetch` or `/attest/query` to the current identity.
+
+        Raises: as `current` and `seal` do.
+        """
         identity = self.current(ask, patience_seconds=patience_seconds)
         return seal(call, identity=identity, time=self._time(), forget=partial(self.forget, identity))
 
@@ -120,7 +123,9 @@ class SealedClient:
         self._identities = Identities(policy=policy, clock=clock, random=random, root=root)
 
     def seal(self, call: bytes) -> SealedCall:
-        """Seal the JSON of one `POST /attest/fetch`. The identity is asked for where none that is good is kept.
+        """Seal the JSON of one `POST /attest/fetch` or `/attest/query`.
+
+        The identity is asked for where none that is good is kept.
 
         Raises: VerificationError for an identity that does not hold, and then nothing was sealed; PolicyError for a
         call that cannot be sealed; whatever `ask` raises.
