@@ -14,8 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gunicorn.systemd import sd_notify  # type: ignore[import-untyped]
+
 AGAIN_SECONDS = 1.0  # until another process is started for one that could not begin
 NUMBERS = "PROMETHEUS_MULTIPROC_DIR"
+PREDECESSOR = "GUNICORN_PID"  # gunicorn's: the master that this one was started beside (USR2), until that one ends
 MEMORY = Path("/dev/shm")  # noqa: S108  our folder there is private; a disk that stalls would stall every request
 
 
@@ -78,7 +81,7 @@ workers = _serving.processes
 threads = DEFAULT_THREADS  # per process, one for each call under way; how services share them: app.limits.bulkheads
 timeout = 150  # above the longest deadline a caller may ask for (120 s)
 graceful_timeout = 130  # a reload lets calls under way finish
-keepalive = 75  # seconds; above the idle timeout of common load balancers (AWS ALB 60 s)
+keepalive = 130  # seconds; above the idle timeout of the load balancer in deploy/ (125 s), which has to close first
 limit_request_line = 4094
 limit_request_fields = 64
 umask = 0o007  # of a unix socket: whoever reaches it may be believed about certificates (TRUSTED_PROXIES)
@@ -134,7 +137,8 @@ def child_exit(_: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Watch the enclaves from each process, which is one of its own by now; it is not ready any more once it stops.
 
-    And begin to read the numbers that nothing pushes.
+    And begin to read the numbers that nothing pushes. Where gunicorn was started beside an old one, tell systemd that
+    the new one serves: its master is the unit's main process from here on, and the old one may end.
     """
     monitor, numbers = _extension(worker, "monitor"), _extension(worker, "numbers")
     if monitor is not None:
@@ -146,6 +150,8 @@ def post_worker_init(worker: Any) -> None:
             raise SystemExit(1) from exc
     if numbers is not None:
         numbers.start()
+    if PREDECESSOR in os.environ:
+        sd_notify(f"MAINPID={worker.ppid}", worker.log)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

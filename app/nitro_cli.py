@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-KEPT = ("PATH", "HOME")  # of our environment, beside nitro-cli's own settings: the rest may hold passwords
+KEPT = ("PATH", "HOME", "RUST_LOG")  # of our environment, beside nitro-cli's own settings: the rest may hold passwords
 MAX_OUTPUT_BYTES = 1024 * 1024  # ours: an enclave takes some 700 bytes, and a host has at most four
 
 

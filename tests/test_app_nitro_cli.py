@@ -57,9 +57,11 @@ def test_it_is_told_nothing_of_our_settings_but_its_own(
     install(f"env > {tmp_path}/env; echo '[]'")
     monkeypatch.setenv("ARCHIVE_URL", "postgresql+psycopg://u:hunter2@h/d")
     monkeypatch.setenv("NITRO_CLI_LOGS_PATH", "/run/tytle")
+    monkeypatch.setenv("RUST_LOG", "warn")
     nitro_cli.describe(seconds=5)
     told = (tmp_path / "env").read_text()
     assert "NITRO_CLI_LOGS_PATH=/run/tytle\n" in told
+    assert "RUST_LOG=warn\n" in told
     assert "hunter2" not in told
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from app import gunicorn_conf
 from app.config import from_environment
 from app.factory import create_app
 from deploy import render
@@ -27,6 +28,12 @@ def test_the_paths_that_are_probed_are_routes() -> None:
     assert {path for _, path in probed} == {"/readyz", "/livez"}
     rules = re.findall(r'\.get\("(/[a-z]+)"\)', (ROOT / "app" / "health.py").read_text())
     assert {path for _, path in probed} <= set(rules)
+
+
+def test_the_load_balancer_ends_an_idle_connection_before_the_parent_does() -> None:
+    stack = render.files(a_plan("vies"))["cloudformation.yaml"]
+    (idle,) = re.findall(r'\{Key: idle_timeout\.timeout_seconds, Value: "([0-9]+)"\}', stack)
+    assert 120 < int(idle) < gunicorn_conf.keepalive  # and it waits for the longest call
 
 
 def test_a_probe_needs_no_token(tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ def test_an_enclave_gets_the_memory_of_its_image_and_never_debug_mode() -> None:
     assert "debug" not in text
 
 
+def test_nitro_cli_writes_warnings_only_wherever_it_writes_a_log() -> None:
+    """Its log is appended to at every command, and is never rotated (src/common/logger.rs)."""
+    files = rendered()
+    told = {name: text.count("NITRO_CLI_LOGS_PATH") for name, text in files.items() if "NITRO_CLI_LOGS_PATH" in text}
+    assert len(told) == len(services()) + 2
+    for name, count in told.items():
+        assert files[name].count("RUST_LOG=warn\n") + files[name].count("{name: RUST_LOG, value: warn}") == count
+
+
 def test_one_enclave_is_reserved_in_the_old_form_and_several_as_a_list() -> None:
     assert host.allocator(a_plan("vies")) == "---\nmemory_mib: 512\ncpu_count: 2\n"
     both = host.allocator(a_plan("vies", "sicae", memory={"sicae": 640}))
@@ -81,7 +90,7 @@ def test_the_parent_is_started_as_the_procfile_and_the_image_start_it() -> None:
     (web,) = (ROOT / "Procfile").read_text().splitlines()
     started = "gunicorn --config app/gunicorn_conf.py "
     assert web == f'web: {started}"app:create_app()"'
-    assert f"-m {started}app:create_app()\n" in unit(rendered(), "tytle-parent.service")
+    assert f"ExecStart=/opt/tytle/venv/bin/{started}app:create_app()\n" in unit(rendered(), "tytle-parent.service")
     assert (
         '"-m", "gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"' in (ROOT / "Dockerfile").read_text()
     )

@@ -22,6 +22,7 @@ BESIDE_CONFIG = (
     "app/metrics/files.py",
     "app/tokens.py",
 )  # read some themselves
+NO_SETTINGS = {"GUNICORN_PID"}  # gunicorn's word to a master that it starts beside itself
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 METRIC = re.compile(r"tytle_[a-z_]+")
 
@@ -67,7 +68,7 @@ def variables_that_are_read() -> set[str]:
     config.from_environment(environ)
     config.serving(environ)
     others = {text for file in BESIDE_CONFIG for text in constants(file) if VARIABLE.fullmatch(text)}
-    return {general(name) for name in environ.asked | others}
+    return {general(name) for name in (environ.asked | others) - NO_SETTINGS}
 
 
 def test_the_table_of_settings_has_every_variable_that_is_read_and_no_other() -> None:

@@ -27,7 +27,13 @@ cd "$3"
 """
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >> {log}
-case "$(basename "$0") $*" in nproc*) echo 16 ;; esac
+case "$(basename "$0") $*" in
+nproc*) echo 16 ;;
+"systemctl show"*) cat {log}.main ;;
+"systemctl kill"*) echo 1 >{log}.main ;;
+"systemctl restart tytle-enclave"*) [ ! -e {log}.fails ] ;;
+runuser*--wait*) [ ! -e {log}.drained ] || exit "$(cat {log}.drained)" ;;
+esac
 """
 SERVES = """
 cd /opt/tytle
@@ -40,6 +46,13 @@ for attempt in $(seq 300); do [ ! -S /opt/run/parent.sock ] || break; sleep 0.1;
 curl --silent --unix-socket /opt/run/parent.sock http://parent/health
 kill $!
 wait $! || true
+"""
+# The main process of the unit, which the stub of systemctl knows, and which `roll` ends when it is another one.
+ROLLS = """
+sleep 60 >/dev/null 2>&1 &
+echo $! >"$2/../log.main"
+./roll >&2 || { kill $!; exit 1; }
+! kill -0 $! 2>/dev/null
 """
 
 
@@ -86,7 +99,7 @@ def test_what_is_installed_serves_and_is_installed_again_and_rolled(host: Path) 
     unit = (host / "bundle/etc/systemd/system/tytle-parent.service").read_text()
     (started,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     serves = SERVES.format(started=started.replace("app:create_app()", "'app:create_app()'"))
-    said = in_namespace(host, f"./install >&2\n({serves})\n./install >&2\n./roll >&2\nid tytle-enclave\n")
+    said = in_namespace(host, f"./install >&2\n({serves})\n./install >&2\n{ROLLS}\nid tytle-enclave\n")
     assert '"healthy":false' in said
     assert re.search(r"groups=.*\(ne\)", said)
     asked = (host / "log").read_text().splitlines()
@@ -100,15 +113,36 @@ def test_what_is_installed_serves_and_is_installed_again_and_rolled(host: Path) 
         "systemctl start tytle.target",
     ]
     drain = "runuser -u tytle -- env STATE_DIR=/run/tytle venv/bin/python -m app.drain vies"
-    assert asked[-7:] == [
+    first = asked.index(f"{drain} 16 --wait 130")
+    assert list(dict.fromkeys(asked[first:])) == [
         f"{drain} 16 --wait 130",
         "systemctl restart tytle-enclave-vies-16.service",
         f"{drain} 16 --undo",
         f"{drain} 20 --wait 130",
         "systemctl restart tytle-enclave-vies-20.service",
         f"{drain} 20 --undo",
-        "systemctl reload tytle-parent.service",
+        "systemctl show --property MainPID --value tytle-parent.service",
+        "systemctl kill --kill-whom=main --signal=USR2 tytle-parent.service",
     ]
+
+
+@pytest.mark.parametrize(("drained", "status"), [("1", 0), ("2", 1)])  # not idle in time; it cannot be drained
+def test_an_enclave_that_sealed_calls_keep_busy_is_replaced_and_one_that_cannot_be_drained_is_not(
+    host: Path, drained: str, status: int
+) -> None:
+    (host / "log.drained").write_text(drained)
+    in_namespace(host, f"./install >&2\n({ROLLS}) >&2 || status=$?\n[ ${{status:-0}} = {status} ]\n")
+    asked = (host / "log").read_text().splitlines()
+    assert ("systemctl restart tytle-enclave-vies-20.service" in asked) is (status == 0)
+    assert asked[-1].endswith("tytle-parent.service" if status == 0 else "vies 16 --undo")
+
+
+def test_an_enclave_that_does_not_start_ends_the_roll_and_is_not_left_drained(host: Path) -> None:
+    (host / "log.fails").touch()
+    in_namespace(host, f"./install >&2\n! ({ROLLS}) >&2\n")
+    asked = (host / "log").read_text().splitlines()
+    assert asked[-2] == "systemctl restart tytle-enclave-vies-16.service"
+    assert asked[-1].endswith("app.drain vies 16 --undo")
 
 
 def test_a_host_of_another_plan_is_not_rolled(host: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.rendered.conftest import need
 
-PROGRAMS = ("usr/bin/vsock-proxy", "usr/bin/python3.11", "opt/tytle/venv/bin/python", "bin/kill")
+PROGRAMS = ("usr/bin/vsock-proxy", "usr/bin/python3.11", "opt/tytle/venv/bin/gunicorn", "bin/kill")
 MOST_EXPOSURE = 20  # systemd-analyze counts tenths: 2.0 of 10, "OK"
 # What verify must be able to refuse: (unit, text, what becomes of it, what it says).
 DEFECTS = [
