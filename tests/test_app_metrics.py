@@ -486,6 +486,16 @@ def test_a_process_that_serves_looks_again_and_again_and_a_last_time(monkeypatch
     assert len(looks) == ended
 
 
+def test_a_process_looks_before_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library opens a file at a number's first value: a process may have no descriptor for it later."""
+    monkeypatch.setattr("app.metrics.numbers.SAMPLE_SECONDS", 3600.0)
+    numbers, registry = numbers_of()
+    numbers.gauge("tytle_seen", "Seen.", (), lambda: [((), 7)])
+    numbers.start()
+    assert registry.get_sample_value("tytle_seen") == 7
+    numbers.stop()
+
+
 def test_a_report_is_shown_once_and_is_zero_after_a_silence() -> None:
     now = [100.0]
     latest = Latest(clock=lambda: now[0])

@@ -71,7 +71,11 @@ class Numbers:
                     self._log.event("internal error", what="metrics", error=type(exc).__name__)
 
     def start(self) -> None:
-        """Look every SAMPLE_SECONDS from now on, in a thread of its own. Call it in the process that serves."""
+        """Look now, and every SAMPLE_SECONDS from now on, in a thread of its own. Call it in the process that serves.
+
+        The first look opens the process's files while it has descriptors for them.
+        """
+        self.look()
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
     def stop(self) -> None:
