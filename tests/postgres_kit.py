@@ -6,7 +6,6 @@ initdb refuses to run as root; then it runs as the user `nobody`.
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from devstack.processes import family, stopped
 
 USER = "archive"
 DEADLINE_SECONDS = 60
@@ -69,20 +70,8 @@ class Server:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Say nothing within, with every connection left open: as a host that stands still."""
-        pids = self._pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped([] if self._process is None else family(self._process.pid)):
             yield
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-
-    def _pids(self) -> list[int]:
-        if self._process is None:
-            return []
-        pid = self._process.pid
-        return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
     def remove(self) -> None:
         self.stop()

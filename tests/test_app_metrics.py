@@ -25,6 +25,7 @@ from app.metrics.latest import Latest
 from app.metrics.meters import Meters
 from app.metrics.numbers import Numbers
 from app.metrics.tally import BUCKETS
+from devstack.processes import children
 from tests.fake_enclave import FakeEnclave, Script, keeps, sends, silent, wait_until
 from tests.metrics_kit import OPENMETRICS, REPORT, TIMINGS, Shown, reporting, reports
 from tests.parent import LEAST, VIES, Gunicorn, parent, serving
@@ -368,8 +369,7 @@ def test_the_folder_of_the_processes_is_private_and_goes_with_them(tmp_path: Pat
 
 
 def _child(gunicorn: Gunicorn) -> int:
-    pid = gunicorn.process.pid
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return children(gunicorn.process.pid)[0]
 
 
 def _open_folders(pid: int) -> list[Path]:

@@ -42,6 +42,17 @@ def connected(port: int, count: int, said: bytes) -> Iterator[list[socket.socket
             sock.close()
 
 
+@contextmanager
+def full_at(connections: int, folder: Path) -> Iterator[Gunicorn]:
+    """A parent whose one process has so many places for connections."""
+    environ = {"GUNICORN_CMD_ARGS": f"--worker-connections {connections}"}
+    with (
+        FakeEnclave(folder / "enclave", keeps()),
+        Gunicorn(folder / "enclave", folder / "log", environ=environ) as gunicorn,
+    ):
+        yield gunicorn
+
+
 def read_answer(sock: socket.socket) -> tuple[int, str]:
     sock.settimeout(30.0)
     answer = http.client.HTTPResponse(sock)
@@ -115,28 +126,14 @@ def test_a_head_in_pieces_is_a_request(tmp_path: Path) -> None:
 
 
 def test_who_is_idle_for_longest_makes_room(tmp_path: Path) -> None:
-    places = gunicorn_conf.threads + 4
-    with (
-        FakeEnclave(tmp_path / "enclave", keeps()),
-        Gunicorn(
-            tmp_path / "enclave", tmp_path / "log", environ={"GUNICORN_CMD_ARGS": f"--worker-connections {places}"}
-        ) as gunicorn,
-        connected(gunicorn.port, places + 20, b"") as idle,
-    ):
+    with full_at(MANY, tmp_path) as gunicorn, connected(gunicorn.port, MANY + 20, b"") as idle:
         assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
         assert idle[0].recv(1) == b""
         assert select.select(idle[-20:], [], [], 0.0)[0] == []
 
 
 def test_a_byte_on_the_connection_that_makes_room_in_that_instant_ends_no_process(tmp_path: Path) -> None:
-    places = gunicorn_conf.threads + 4
-    with (
-        FakeEnclave(tmp_path / "enclave", keeps()),
-        Gunicorn(
-            tmp_path / "enclave", tmp_path / "log", environ={"GUNICORN_CMD_ARGS": f"--worker-connections {places}"}
-        ) as gunicorn,
-        connected(gunicorn.port, places - 1, b"") as idle,
-    ):
+    with full_at(MANY, tmp_path) as gunicorn, connected(gunicorn.port, MANY - 1, b"") as idle:
         assert gunicorn.post(json.dumps(LEAST).encode()).status == 200
         for _ in range(1000):
             idle.append(socket.create_connection(("127.0.0.1", gunicorn.port)))

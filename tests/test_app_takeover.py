@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.processes import children
 from tests.fake_enclave import FakeEnclave, keeps, wait_until
 from tests.parent import CHECKOUT, Answer
 from tests.test_app_keepalive import ask
@@ -183,7 +184,3 @@ def test_code_that_does_not_start_takes_nothing_over_and_nothing_down(host: Host
             host.said("MAINPID=")
     assert load.lost == []
     assert host.release() == "True"
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

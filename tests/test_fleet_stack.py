@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -24,6 +23,7 @@ import requests
 
 from devstack import __main__ as commands
 from devstack.hmrc import Hmrc
+from devstack.processes import children
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.fake_enclave import wait_until
@@ -69,8 +69,7 @@ def post(stack: Stack, call: dict[str, Any] = FAST) -> requests.Response:
 
 def processes(stack: Stack) -> list[int]:
     """Return the process ids of gunicorn's workers."""
-    listed = Path(f"/proc/{stack.parent_pid}/task/{stack.parent_pid}/children").read_text()
-    return [int(pid) for pid in listed.split()]
+    return children(stack.parent_pid)
 
 
 def serving(stack: Stack, count: int = 60) -> Counter[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.callers.registry import MAX_CALLERS
+from devstack.processes import children
 from tests.fake_enclave import ANSWER, PING, PONG, FakeEnclave, Peer, Script, keeps, wait_until
 from tests.gate_kit import SICAE_URL, TOKEN, bearer, token_toml
 from tests.parent import CHECKOUT, LEAST, Answer, Gunicorn
@@ -38,7 +39,7 @@ def parent(
         application = f"tests.gate_kit:create('{folder}')"
         gunicorn = Gunicorn(folder / "vies", folder / "log", application=application, environ=environ)
         with gunicorn, stack:  # the enclaves go first, and with them whatever still waits for one
-            soon(lambda: len(children(gunicorn)) == workers)
+            soon(lambda: len(servers(gunicorn)) == workers)
             yield gunicorn
 
 
@@ -64,9 +65,8 @@ def statuses(asked: list[Asked]) -> list[int | None]:
     return [answer.status if (answer := each.answer()) is not None else None for each in asked]
 
 
-def children(gunicorn: Gunicorn) -> list[int]:
-    pid = gunicorn.process.pid
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def servers(gunicorn: Gunicorn) -> list[int]:
+    return children(gunicorn.process.pid)
 
 
 def hangs(arrived: list[bytes]) -> Script:
@@ -103,9 +103,9 @@ def test_what_a_killed_process_held_comes_back_and_the_other_goes_on(tmp_path: P
         soon(lambda: len(arrived) == 4)
         assert statuses([Asked(gunicorn, SICAE, TOKEN)]) == [429]
         free = 0
-        for killed in children(gunicorn):
+        for killed in servers(gunicorn):
             os.kill(killed, signal.SIGKILL)
-            soon(lambda gone=killed: gone not in children(gunicorn) and len(children(gunicorn)) == 2)  # type: ignore[misc]
+            soon(lambda gone=killed: gone not in servers(gunicorn) and len(servers(gunicorn)) == 2)  # type: ignore[misc]
             lost = [each for each in held if ended(each)]
             held = [each for each in held if each not in lost]
             free += len(lost)
@@ -208,7 +208,7 @@ def test_a_reload_takes_the_new_callers_and_a_broken_file_leaves_those_of_before
         file.write_text(token_toml("b", "second"))
         reload(gunicorn)
         assert statuses([Asked(gunicorn, LEAST, token) for token in ("first", "second")]) == [401, 200]
-        os.kill(children(gunicorn)[0], signal.SIGKILL)
+        os.kill(servers(gunicorn)[0], signal.SIGKILL)
         file.write_text("half writ")  # nobody reads it before the next reload
         assert statuses([Asked(gunicorn, LEAST, "second")]) == [200]
 
@@ -230,9 +230,9 @@ def many_callers(name: str) -> str:
 
 
 def reload(gunicorn: Gunicorn) -> None:
-    before = children(gunicorn)
+    before = servers(gunicorn)
     gunicorn.process.send_signal(signal.SIGHUP)
-    soon(lambda: len(children(gunicorn)) == 1 and children(gunicorn) != before)
+    soon(lambda: len(servers(gunicorn)) == 1 and servers(gunicorn) != before)
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:0", "[::]:0", ":0"])

@@ -24,6 +24,7 @@ from devstack.endurance import parent
 from devstack.endurance.upstreams import Way, Ways
 from devstack.parent import STATE
 from devstack.ports import free_port
+from devstack.processes import children
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler
 from devstack.worker import NSM_ROOT, ROOTS, socket_path
@@ -109,8 +110,7 @@ class System:
     @property
     def servers(self) -> list[int]:
         """The process ids of gunicorn's workers."""
-        children = Path(f"/proc/{self.master}/task/{self.master}/children").read_text(encoding="ascii")
-        return [int(pid) for pid in children.split()]
+        return children(self.master)
 
     @property
     def processes(self) -> dict[int, str]:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from devstack.processes import family
 from tests.fake_enclave import wait_until
 from tests.parent import CHECKOUT, Gunicorn
 from tests.planted.crashing import DUMPABLE, LIMIT, SITE, UNLIMITED
-from tests.recording import memory
 from tests.recording.search import sightings
 
 PATTERN = Path("/proc/sys/kernel/core_pattern")
@@ -61,11 +61,11 @@ def secrets_in_cores(folder: Path) -> set[str]:
 
 
 def crash_a_parent(gunicorn: Gunicorn, undone: tuple[str, ...]) -> None:
-    (before,) = memory.family(gunicorn.process.pid)[1:]
+    (before,) = family(gunicorn.process.pid)[1:]
     query = "&".join(f"undone={each}" for each in undone)
     with pytest.raises((http.client.HTTPException, OSError)):
         gunicorn.post(SECRET.encode(), path=f"/crash?{query}")
-    wait_until(lambda: before not in memory.family(gunicorn.process.pid), seconds=30)
+    wait_until(lambda: before not in family(gunicorn.process.pid), seconds=30)
     wait_until(lambda: answers(gunicorn), seconds=30)
 
 
@@ -116,7 +116,7 @@ def test_every_process_of_the_parent_has_the_limit(tmp_path: Path) -> None:
     application = "tests.planted.crashing:create()"
     with Gunicorn(tmp_path, tmp_path / "log", application=application) as gunicorn:
         wait_until(lambda: answers(gunicorn), seconds=30)
-        pids = memory.family(gunicorn.process.pid)
+        pids = family(gunicorn.process.pid)
         assert len(pids) == 2
         for pid in pids:
             assert "Max core file size 0 0 bytes" in " ".join(Path(f"/proc/{pid}/limits").read_text().split())

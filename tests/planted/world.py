@@ -20,6 +20,7 @@ from typing import Self
 
 from app.config import SERVICES
 from devstack.handlers import HANDLERS
+from devstack.processes import family
 from devstack.relay import Relay
 from devstack.tls_pki import Authority
 from devstack.upstream import Handler, UpstreamServer
@@ -32,7 +33,6 @@ from tests.parent import CHECKOUT, Answer, Gunicorn
 from tests.planted import upstream
 from tests.planted.application import SCRIPTED, VAULT, VIES
 from tests.planted.upstream import Upstream
-from tests.recording import memory
 
 PAGES = ("/", "/metrics", "/status", "/health", "/livez", "/readyz", "/routes", "/openapi.json", "/log/head")
 NITRO_CLI = """#!/bin/sh
@@ -73,7 +73,7 @@ class World:
     @property
     def pids(self) -> list[int]:
         """Every process of the parent and the workers."""
-        return [*memory.family(self.gunicorn.process.pid), *(worker.pid for worker in self._workers)]
+        return [*family(self.gunicorn.process.pid), *(worker.pid for worker in self._workers)]
 
     def _start(self, started: contextlib.ExitStack) -> None:
         for name in ("services", "tmp", "numbers", "bin", "answers", "pages"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from devstack.processes import family
 from devstack.stack import Stack
 from devstack.upstream import Handler
 from devstack.worker import relay_path, socket_path
@@ -61,7 +62,7 @@ class RecordingHost:
     @property
     def pids(self) -> list[int]:
         """Every process of the parent."""
-        return memory.family(self.stack.parent_pid)
+        return family(self.stack.parent_pid)
 
     def dump(self, name: str) -> int:
         """Record what is in the parent's memory now, as `memory/NAME`; return how many bytes that is.

@@ -3,31 +3,20 @@
 Linux: /proc/PID/maps says what is mapped, /proc/PID/mem holds it (proc(5)); reading it needs the right to ptrace.
 """
 
-import contextlib
 import hashlib
 import os
 import re
-import signal
 from collections.abc import Iterator, Sequence
 from io import FileIO
-from pathlib import Path
 from typing import BinaryIO
 
-PROC = Path("/proc")
+from devstack.processes import PROC, stopped
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WINDOW_BYTES = 64 * 1024
 OVERLAP_BYTES = 1024  # more than the longest spelling of a secret
 UNREADABLE = {"[vvar]", "[vvar_vclock]", "[vsyscall]"}  # of the kernel: timekeeping, and no memory of a process
 _MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r|-)\S+ \S+ \S+ \S+ *(.*)")
-
-
-def family(pid: int) -> list[int]:
-    """Return a process and all its descendants, by process id."""
-    found = [pid]
-    for parent in found:
-        for children in (PROC / str(parent) / "task").glob("*/children"):
-            found += map(int, children.read_text(encoding="ascii").split())
-    return found
 
 
 def may_read(pid: int) -> bool:
@@ -47,7 +36,7 @@ def dump(pids: Sequence[int], file: BinaryIO, *, seen: set[bytes]) -> int:
     Raises: PermissionError where `may_read` says no.
     """
     total = 0
-    with _stopped(pids):
+    with stopped(pids):
         for window in (window for pid in pids for window in _windows(pid)):
             total += len(window)
             digest = hashlib.blake2b(window, digest_size=16).digest()
@@ -55,17 +44,6 @@ def dump(pids: Sequence[int], file: BinaryIO, *, seen: set[bytes]) -> int:
                 seen.add(digest)
                 file.write(window + b"\0")
     return total
-
-
-@contextlib.contextmanager
-def _stopped(pids: Sequence[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def _windows(pid: int) -> Iterator[bytes]:
