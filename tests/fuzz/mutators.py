@@ -17,14 +17,32 @@ from tests.fuzz.target import Fallback, Mutator
 SCALARS: tuple[Any, ...] = (None, True, False, 0, 1, -1, 23, 24, 255, 256, 2**31, 2**32, 2**53, 2**63, 2**64 - 1)
 TEXTS = ("", "a", "0", "id", "\u00e9", "\U0001f600", "x" * 24, "x" * 65, "utf-8", "https://a.test/")
 FRACTIONS = (0.0, -0.0, 0.5, 1e300, float("inf"), float("nan"))
-MAX_PARTS = 1000  # CBOR's shared values can be in each other, without end
+MAX_PARTS = 1000  # to find one part costs the number of all, once for each level
+MAX_LEVELS = 8  # what is fuzzed has 4 at most
+SHAREABLE, SHARED = 28, 29  # tags of http://cbor.schmorp.de/value-sharing
 OCTETS = (b"", b"\x00", bytes(16), bytes(32), bytes(48), b"\xff" * 64)
 
 
 def cbor_behind(prefix_bytes: int) -> Mutator:
     """Return a mutator of inputs that are one CBOR item behind so many other bytes."""
     leaves = (*SCALARS, *TEXTS, *OCTETS, *FRACTIONS)
-    return partial(_mutated, prefix_bytes, cbor2.loads, partial(cbor2.dumps, canonical=True), leaves)
+    return partial(_mutated, prefix_bytes, _tree, partial(cbor2.dumps, canonical=True), leaves)
+
+
+def _tree(data: bytes) -> Any:
+    """Return a CBOR item of few levels, in which no part is shared.
+
+    The fuzzer waits for a mutator as long as it takes. A map that is a key of a map, which is a key, is encoded twice
+    on each level; a list that is in the next one twice, which is in the next one twice, is hashed as often as a key.
+
+    Raises:
+        ValueError, CBORError: it is another, or none.
+    """
+    return cbor2.loads(data, max_depth=MAX_LEVELS, semantic_decoders={SHAREABLE: _refused, SHARED: _refused})
+
+
+def _refused(value: object, immutable: bool) -> Any:
+    raise ValueError("a shared value")
 
 
 def json_behind(prefix_bytes: int) -> Mutator:
@@ -63,7 +81,7 @@ class _Tree:
         self._met: list[Any] = []
 
     def changed(self, value: Any) -> Any:
-        """Return `value` with one part changed. Raises ValueError: it is too large, or holds itself."""
+        """Return `value` with one part changed. Raises ValueError: it is too large."""
         self._met = list(itertools.islice(_inside(value), MAX_PARTS + 1))
         if len(self._met) > MAX_PARTS:
             raise ValueError("too large")

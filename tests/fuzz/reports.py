@@ -89,7 +89,7 @@ def _entry(data: bytes) -> None:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data.decode())  # `json` itself would take UTF-16, and half a surrogate pair in UTF-8
     except (ValueError, RecursionError):
         return None
 
