@@ -2,18 +2,21 @@
 
 import multiprocessing
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import delete, event, select, update
 
-from app.archive import tree
+from app.archive import silence, tree
 from app.archive.engine import open_engine
-from app.archive.storage import EXPIRED_AT_ONCE, Head, OutOfRange, Store, StoreFailed
+from app.archive.storage import EXPIRED_AT_ONCE, Head, OutOfRange, Store, Stored, StoreFailed
 from app.archive.tables import ENTRIES, HASHES, REPLIES
 from app.config import ConfigError
-from tests.archive_kit import NOW_MS, entries, entry_of, leaf_of, new_id, postgresql, reply, store, url
+from tests.archive_kit import NOW_MS, entries, entry_of, id_of, leaf_of, new_id, postgresql, reply, store, url
+from tests.fake_enclave import wait_until
 from tests.postgres_kit import Server
 from tytle_verifier import log
 from tytle_verifier.inclusion import Inclusion
@@ -275,3 +278,50 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         open_engine(f"sqlite:///{tmp_path / 'absent' / 'archive.db'}")
+
+
+# --- a database that stands still
+
+
+def test_a_postgresql_server_that_says_nothing_holds_only_who_asked_before_that_was_known(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENT_SECONDS", 0.5)
+    postgresql.empty()
+    store, data = Store(open_engine(postgresql.url)), reply()
+    store.append([entry_of(data)], now_ms=NOW_MS)
+    found: list[Stored | None] = []
+    held = threading.Thread(target=lambda: found.append(store.find(id_of(data))))
+    with postgresql.frozen():
+        held.start()
+        wait_until(lambda: store.silent)
+        for question in (lambda: store.find(id_of(data)), store.head, lambda: store.consistency(0, 1)):
+            with pytest.raises(StoreFailed):
+                question()
+        assert found == []
+    held.join(20)
+    assert [each.reply for each in found if each is not None] == [data]
+    assert not store.silent
+    assert store.head().size == 1
+    store.close()
+
+
+def test_silence_is_one_that_nobody_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    heard = silence.Silence()
+    assert not heard.lasts
+    with heard.asking():
+        now[0] += silence.SILENT_SECONDS
+        assert not heard.lasts
+        now[0] += 1
+        assert heard.lasts
+        with pytest.raises(ValueError, match="no place"), heard.asking():
+            raise ValueError("no place among the connections")
+        assert heard.lasts
+        with heard.asking():
+            assert heard.lasts
+        assert not heard.lasts
+        now[0] += silence.SILENT_SECONDS + 1
+        assert heard.lasts
+    assert not heard.lasts

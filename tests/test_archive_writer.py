@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.archive import archive as module
-from app.archive import entry
+from app.archive import entry, silence
 from app.archive.archive import DAY_MS
 from app.archive.engine import open_engine
 from app.archive.entry import Entry, NotArchivable
@@ -211,7 +211,7 @@ def test_a_postgresql_server_that_is_killed_and_restarted_misses_nothing(postgre
 def test_a_postgresql_server_that_says_nothing_is_not_saving_and_holds_up_no_end(
     postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(silence, "SILENT_SECONDS", 1.0)
     postgresql.empty()
     log, store = io.StringIO(), Store(open_engine(postgresql.url))
     with archive(store, log=log, required=True) as kept:

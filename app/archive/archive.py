@@ -8,8 +8,7 @@ logged by its requestId. Its receiver can tell: the log has no proof for it.
 import atexit
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Blueprint
@@ -28,7 +27,6 @@ GROUP_BYTES = 8 * 1024 * 1024
 PROBE_SECONDS = 5.0  # how soon a database that failed is tried again while nothing waits
 EXPIRE_SECONDS = 3600.0
 RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)  # the last again and again
-SILENT_SECONDS = 10.0  # after which a database that says nothing counts as failed; SQLite waits 5 s for another's write
 FLUSH_SECONDS = 20.0  # at the end of the process, below any service manager's patience (90 s in systemd)
 DAY_MS = 24 * 3600 * 1000
 
@@ -65,7 +63,6 @@ class Archive:
         self._ending = threading.Event()
         self._give_up_at = float("inf")
         self._worked_last = True
-        self._asked_at: float | None = None  # when the database was asked what it has not answered yet
         self._group: list[Item] = []  # what is being saved
         self._saved = 0
         self._lost = 0
@@ -78,8 +75,7 @@ class Archive:
     @property
     def saving(self) -> bool:
         """Whether the database did what it was asked last, and does not keep us waiting."""
-        asked_at = self._asked_at
-        return self._worked_last and (asked_at is None or time.monotonic() < asked_at + SILENT_SECONDS)
+        return self._worked_last and not self.store.silent
 
     def condition(self) -> Condition:
         """Return the numbers for a health check or metrics."""
@@ -161,8 +157,7 @@ class Archive:
 
     def _append(self, entries: list[Entry]) -> bool:
         try:
-            with self._asking():
-                appended = self.store.append(entries, now_ms=self._now_ms())
+            appended = self.store.append(entries, now_ms=self._now_ms())
         except StoreFailed as exc:
             self._failed(exc)
             return False
@@ -171,14 +166,6 @@ class Archive:
         if appended.conflicts:
             self._lose("its id is taken", None, count=appended.conflicts)
         return True
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        self._asked_at = time.monotonic()
-        try:
-            yield
-        finally:
-            self._asked_at = None
 
     def _failed(self, error: StoreFailed) -> None:
         self._worked_last = False
@@ -213,11 +200,10 @@ class Archive:
 
         It also finds out whether the database is there, when nobody asks for anything.
         """
-        if self._ending.is_set() or (time.monotonic() < self._expire_at and self._worked_last):
+        if self._ending.is_set() or (time.monotonic() < self._expire_at and self.saving):
             return
         try:
-            with self._asking():
-                removed = self.store.expire(before_ms=self._now_ms() - self._days * DAY_MS)
+            removed = self.store.expire(before_ms=self._now_ms() - self._days * DAY_MS)
         except StoreFailed as exc:
             self._failed(exc)
             return

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.archive import tree
 from app.archive.engine import lock_for_writing
 from app.archive.entry import Entry
+from app.archive.silence import Silence
 from app.archive.tables import ENTRIES, HASHES, METADATA, REPLIES
 
 EXPIRED_AT_ONCE = 500  # replies; a short transaction keeps nobody waiting
@@ -69,6 +70,12 @@ class Store:
         self._engine = engine
         self._writing = engine.execution_options(archive_writes=True)
         self._prepared = False
+        self._silence = Silence()
+
+    @property
+    def silent(self) -> bool:
+        """Whether the database keeps whoever asked it waiting."""
+        return self._silence.lasts
 
     def append(self, entries: Sequence[Entry], *, now_ms: int) -> Appended:
         """Store entries in one transaction, in their order. What is stored already is not stored again."""
@@ -137,7 +144,7 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with _failing(), self._writing.begin() as connection:
+        with _failing(), self._silence.asking(), self._writing.begin() as connection:
             lock_for_writing(connection)
             if not self._prepared:
                 METADATA.create_all(connection)
@@ -146,10 +153,12 @@ class Store:
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
+        if self.silent:
+            raise StoreFailed("Silent")  # who waits already is enough to hear when it speaks again
         if not self._prepared:
             with self._write():  # makes the tables; processes and threads that do so at once take turns there
                 pass
-        with _failing(), self._engine.begin() as connection:
+        with _failing(), self._silence.asking(), self._engine.begin() as connection:
             yield connection
 
 
