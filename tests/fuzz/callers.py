@@ -15,7 +15,7 @@ import re
 import ssl
 import tomllib
 import urllib.parse
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -180,8 +180,16 @@ def _the_limits_are_those_of_the_file(read: registry.Callers, entries: dict[str,
         assert caller.limits.concurrent >= 1
         assert (caller.expires is None) is ("expires" not in entry)
         if caller.expires is not None:
-            date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=caller.expires)
-            assert abs(date.year - entry["expires"].year) <= 1
+            assert abs(caller.expires - _seconds(entry["expires"])) < 0.001
+
+
+def _seconds(when: date) -> float:
+    """Return the Unix time of a date's first instant in UTC, or of a time with an offset; of the year 10000 too."""
+    seconds = 86400.0 * (when.toordinal() - date(1970, 1, 1).toordinal())
+    if isinstance(when, datetime):
+        seconds += 3600 * when.hour + 60 * when.minute + when.second + when.microsecond / 1e6
+        seconds -= (when.utcoffset() or timedelta()).total_seconds()
+    return seconds
 
 
 READERS = (_authorization, _certificate, _file)
