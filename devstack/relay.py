@@ -149,7 +149,7 @@ class Relay:
         except OSError:  # the poll interval passed, or the client went away before accept
             return None
         client.settimeout(None)
-        return client
+        return _at_once(client) if isinstance(self._listen, tuple) else client
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -183,7 +183,7 @@ class Relay:
 def connect(endpoint: Endpoint, *, timeout: float) -> socket.socket:
     """Connects; the timeout (seconds) stays set. Raises: OSError."""
     if isinstance(endpoint, tuple):
-        return socket.create_connection(endpoint, timeout=timeout)
+        return _at_once(socket.create_connection(endpoint, timeout=timeout))
     sock = _new_socket(endpoint)
     try:
         sock.settimeout(timeout)
@@ -241,6 +241,12 @@ def _new_socket(endpoint: Endpoint) -> socket.socket:
             return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         case tuple():
             return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+
+def _at_once(sock: socket.socket) -> socket.socket:
+    """Return a TCP socket that sends what it is given, without waiting for an acknowledgement of what went before."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def pump(source: socket.socket, sink: socket.socket, most: int | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.relay import GuestPort, Relay, connect
+from devstack.relay import GuestPort, Relay, connect, pump
 from tests.hostile.actions import Cut
 from tests.hostile.case import HELLO, TLS_1_3, reply
 from tests.hostile.servers import HOST, Servers
@@ -121,6 +121,21 @@ def test_a_half_close_of_the_target_reaches_the_client_which_may_go_on_sending(s
         assert _read_all(sock) == b"bye"
         sock.sendall(b"late")
     _wait_until(lambda: received == [b"late"])
+
+
+def test_no_byte_waits_for_an_acknowledgement_of_those_before(stack: contextlib.ExitStack) -> None:
+    relay = stack.enter_context(Relay(_target(stack, _echo)))
+    at_once: list[bool] = []
+
+    def watched(source: socket.socket, sink: socket.socket) -> None:
+        at_once.append(sink.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+        pump(source, sink)
+
+    relay.up = relay.down = watched
+    with relay.dial(3.0) as sock:
+        _send_all(sock, b"abc")
+        assert _read_all(sock) == b"abc"
+    assert at_once == [True, True]
 
 
 def test_tls_passes_and_so_does_a_cut(stack: contextlib.ExitStack) -> None:
