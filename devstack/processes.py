@@ -3,10 +3,13 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PROC = Path("/proc")
+STOP_SECONDS = 10.0  # for the last thread of a process to stand still
+POLL_SECONDS = 0.001
 
 
 def children(pid: int) -> list[int]:
@@ -23,12 +26,32 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def states(pid: int) -> set[str]:
+    """Return the states of a process' threads, as proc(5) has them: `T` is stopped, `Z` ended and not waited for."""
+    found = set()
+    for path in (PROC / str(pid) / "task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
+            found.add(path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0])
+    return found
+
+
 @contextlib.contextmanager
 def stopped(pids: Sequence[int]) -> Iterator[None]:
-    """Hold these processes still (SIGSTOP), with all that they have open, until the block ends."""
+    """Hold these processes still (SIGSTOP), with all that they have open, until the block ends.
+
+    Within the block no thread of theirs runs: a signal is on its way for a moment, and one that has not got it goes on.
+
+    Raises:
+        TimeoutError: a thread goes on.
+    """
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
+        end = time.monotonic() + STOP_SECONDS
+        while not all(states(pid) <= {"T", "Z"} for pid in pids):
+            if time.monotonic() > end:
+                raise TimeoutError(f"a thread of {pids} goes on")
+            time.sleep(POLL_SECONDS)
         yield
     finally:
         for pid in pids:

@@ -23,7 +23,7 @@ import requests
 
 from devstack import __main__ as commands
 from devstack.hmrc import Hmrc
-from devstack.processes import children
+from devstack.processes import children, stopped
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.fake_enclave import wait_until
@@ -196,13 +196,10 @@ def test_one_dead_enclave_of_two_is_told_and_leaves_the_service_healthy(stack: S
 
 
 def test_an_enclave_that_hangs_is_left_out_and_comes_back(stack: Stack) -> None:
-    os.kill(stack.worker_pid(1), signal.SIGSTOP)
-    try:
+    with stopped([stack.worker_pid(1)]):
         impatient = {**FAST, "timeoutMs": 2000}
         wait_until(lambda: {post(stack, impatient).headers.get("X-Enclave") for _ in range(12)} == {FIRST}, seconds=60)
         settled(lambda: not enclaves(stack)[116]["healthy"])
-    finally:
-        os.kill(stack.worker_pid(1), signal.SIGCONT)
     both_serve(stack)
 
 

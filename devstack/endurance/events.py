@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from devstack.endurance import archive
 from devstack.endurance.ledger import Ledger
 from devstack.endurance.system import Place, System, answers
+from devstack.processes import stopped
 
 ERRORS = ("error 502", "error 503", "error 504", "attested")
 KEY_GONE = "error 409 sealed.unknown-key"  # clients find out one after another, and each is told so
@@ -123,10 +124,9 @@ class Events:
             self._system.start((service, 0))
 
     def _hang(self, place: Place) -> None:
-        with self._ledger.excusing(place[0], *ERRORS, after=SOON_SECONDS):
-            self._system.signal(place, signal.SIGSTOP)
+        pid = self._system.enclave_pid(place)
+        with self._ledger.excusing(place[0], *ERRORS, after=SOON_SECONDS), stopped([pid]):
             self._over.wait(self._within(HANG_SECONDS))
-            self._system.signal(place, signal.SIGCONT)
 
     def _reload(self) -> None:
         """Excuses nothing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from devstack.endurance.parent import write_callers
 from devstack.endurance.system import Place, answers
+from devstack.processes import states, stopped
 from tests.faults.registry import TWO_ENCLAVES, Ask, fault
 from tests.faults.world import World, wait_until
 
@@ -64,12 +65,12 @@ def stop_server(world: World, moment: str) -> Iterator[Ask | None]:
     pid = serving(world)
     if moment != "while waiting":
         world.connection.close()
-    os.kill(pid, signal.SIGSTOP)
-    if moment == "while waiting":
+    with stopped([pid]):
+        if moment != "while waiting":
+            yield None
+            return
         time.sleep(PAUSE_SECONDS)
-        os.kill(pid, signal.SIGCONT)
     yield None
-    os.kill(pid, signal.SIGCONT)
 
 
 @fault("parent", "reloaded")
@@ -114,8 +115,10 @@ def end_parent(world: World, _: str) -> Iterator[Ask | None]:
 @fault("parent", "killed")
 def kill_parent(world: World, _: str) -> Iterator[Ask | None]:
     """Master and processes at once, as a power cut would."""
-    for pid in (world.master, *world.servers):
+    pids = (world.master, *world.servers)
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    wait_until("they are gone", lambda: not any(_lives(pid) for pid in pids))
     yield None
     world.restart_parent()
 
@@ -132,10 +135,7 @@ def kill_master(world: World, _: str) -> Iterator[Ask | None]:
 
 def _lives(pid: int) -> bool:
     """Whether a process runs: one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return bool(states(pid) - {"Z"})
 
 
 @fault("parent", "no enclave is there")
@@ -194,17 +194,15 @@ def kill_enclave(world: World, _: str) -> Iterator[Ask | None]:
 @fault("enclave", "hangs")
 def stop_enclave(world: World, _: str) -> Iterator[Ask | None]:
     """It stands still. Nothing tells the parent but the time that passes."""
-    world.signal(VIES, signal.SIGSTOP)
-    yield None
-    world.signal(VIES, signal.SIGCONT)
+    with stopped([world.enclave_pid(VIES)]):
+        yield None
 
 
 @fault("enclave", "hangs for a moment")
 def pause_enclave(world: World, _: str) -> Iterator[Ask | None]:
     """It stands still for less time than a caller allows."""
-    world.signal(VIES, signal.SIGSTOP)
-    time.sleep(PAUSE_SECONDS)
-    world.signal(VIES, signal.SIGCONT)
+    with stopped([world.enclave_pid(VIES)]):
+        time.sleep(PAUSE_SECONDS)
     yield None
 
 
@@ -240,10 +238,9 @@ def kill_one(world: World, _: str) -> Iterator[Ask | None]:
 @fault(TWO_ENCLAVES, "hangs")
 def stop_one(world: World, _: str) -> Iterator[Ask | None]:
     """It stands still; pings have told the parent."""
-    world.signal(FIRST_OF_TWO, signal.SIGSTOP)
-    time.sleep(5.0)
-    yield None
-    world.signal(FIRST_OF_TWO, signal.SIGCONT)
+    with stopped([world.enclave_pid(FIRST_OF_TWO)]):
+        time.sleep(5.0)
+        yield None
 
 
 @fault(TWO_ENCLAVES, "link down")
