@@ -1,15 +1,16 @@
-"""Processes as they are seen from outside: who started whom, and all of them held still."""
+"""Processes as seen from outside: who started whom, whether they run; how they are held still, and ended."""
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 PROC = Path("/proc")
-STOP_SECONDS = 10.0  # for the last thread of a process to stand still
+WAIT_SECONDS = 10.0  # for the last thread of a process to stand still, or to end
 POLL_SECONDS = 0.001
+ENDED = frozenset("ZX")
 
 
 def children(pid: int) -> list[int]:
@@ -35,6 +36,11 @@ def states(pid: int) -> set[str]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """Whether a process has a thread that has not ended: one that nobody has waited for yet does not run."""
+    return not states(pid) <= ENDED
+
+
 @contextlib.contextmanager
 def stopped(pids: Sequence[int]) -> Iterator[None]:
     """Hold these processes still (SIGSTOP), with all that they have open, until the block ends.
@@ -47,12 +53,27 @@ def stopped(pids: Sequence[int]) -> Iterator[None]:
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        end = time.monotonic() + STOP_SECONDS
-        while not all(states(pid) <= {"T", "Z"} for pid in pids):
-            if time.monotonic() > end:
-                raise TimeoutError(f"a thread of {pids} goes on")
-            time.sleep(POLL_SECONDS)
+        _wait(pids, ENDED | {"T"})
         yield
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+def kill(pids: Sequence[int]) -> None:
+    """End these processes as a power cut would (SIGKILL); when this returns, no thread of theirs runs.
+
+    Raises:
+        TimeoutError: one goes on.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    _wait(pids, ENDED)
+
+
+def _wait(pids: Sequence[int], wanted: Set[str]) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    while not all(states(pid) <= wanted for pid in pids):
+        if time.monotonic() > end:
+            raise TimeoutError(f"a thread of {pids} goes on")
+        time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Processes that are held still: when they are said to be, they are."""
+"""Processes that are held still or ended: when they are said to be, they are."""
 
 import mmap
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import states, stopped
+from devstack.processes import kill, runs, states, stopped
 
 ROUNDS = 50
 COUNTS = """
@@ -58,7 +58,18 @@ def test_a_process_that_is_stopped_does_nothing_from_then_on(counter: tuple[int,
         time.sleep(0.001)
 
 
-def test_a_process_that_is_gone_has_no_states() -> None:
+def test_a_process_that_is_killed_does_nothing_from_then_on(counter: tuple[int, mmap.mmap]) -> None:
+    pid, memory = counter
+    assert runs(pid)
+    kill([pid])
+    before = bytes(memory)
+    time.sleep(0.01)
+    assert bytes(memory) == before
+    assert not runs(pid)
+
+
+def test_a_process_that_is_gone_does_not_run() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert states(process.pid) == set()
+    assert not runs(process.pid)

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from devstack.endurance import archive
 from devstack.endurance.ledger import Ledger
 from devstack.endurance.system import Place, System, answers
-from devstack.processes import stopped
+from devstack.processes import kill, stopped
 
 ERRORS = ("error 502", "error 503", "error 504", "attested")
 KEY_GONE = "error 409 sealed.unknown-key"  # clients find out one after another, and each is told so
@@ -141,7 +141,7 @@ class Events:
             self._ledger.excusing(None, "connection", after=0.5),
             self._ledger.excusing(archive.KIND, archive.MISSING, after=0.0),
         ):
-            os.kill(pid, signal.SIGKILL)
+            kill([pid])
         self._wait_for("a new process", lambda: pid not in self._system.servers and self._is_ready())
 
     def _update(self) -> None:

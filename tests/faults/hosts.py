@@ -4,7 +4,6 @@ import contextlib
 import os
 import resource
 import shutil
-import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from devstack.endurance.parent import ARCHIVE
 from devstack.endurance.system import Place, answers
 from devstack.parent import STATE
+from devstack.processes import kill
 from tests.faults.parent import REQUIRED
 from tests.faults.registry import Ask, fault
 from tests.faults.world import World, wait_until
@@ -65,7 +65,7 @@ def kill_without_room(world: World, _: str) -> Iterator[Ask | None]:
     """No other can begin until there is room; its sibling serves."""
     pid = world.servers[0]
     with full(world):
-        os.kill(pid, signal.SIGKILL)
+        kill([pid])
         time.sleep(STARTING_SECONDS)
         yield None
     wait_until("there is room for another", lambda: world.is_whole_without([pid]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devstack.endurance.parent import write_callers
 from devstack.endurance.system import Place, answers
-from devstack.processes import states, stopped
+from devstack.processes import kill, runs, stopped
 from tests.faults.registry import TWO_ENCLAVES, Ask, fault
 from tests.faults.world import World, wait_until
 
@@ -53,8 +53,7 @@ def _sockets(pid: int) -> set[str]:
 def kill_server(world: World, _: str) -> Iterator[Ask | None]:
     """The one that has the caller's connection; gunicorn starts another."""
     pid = serving(world)
-    os.kill(pid, signal.SIGKILL)
-    wait_until("it is gone", lambda: pid not in world.servers)
+    kill([pid])
     yield None
     wait_until("a new process", lambda: world.is_whole_without([pid]))
 
@@ -115,10 +114,7 @@ def end_parent(world: World, _: str) -> Iterator[Ask | None]:
 @fault("parent", "killed")
 def kill_parent(world: World, _: str) -> Iterator[Ask | None]:
     """Master and processes at once, as a power cut would."""
-    pids = (world.master, *world.servers)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    wait_until("they are gone", lambda: not any(_lives(pid) for pid in pids))
+    kill([world.master, *world.servers])
     yield None
     world.restart_parent()
 
@@ -127,15 +123,10 @@ def kill_parent(world: World, _: str) -> Iterator[Ask | None]:
 def kill_master(world: World, _: str) -> Iterator[Ask | None]:
     """Its processes see it, finish, and end."""
     before = world.servers
-    os.kill(world.master, signal.SIGKILL)
+    kill([world.master])
     yield None
-    wait_until("its processes end", lambda: not any(_lives(pid) for pid in before))
+    wait_until("its processes end", lambda: not any(map(runs, before)))
     world.restart_parent()
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs: one that nobody has waited for yet does not."""
-    return bool(states(pid) - {"Z"})
 
 
 @fault("parent", "no enclave is there")
