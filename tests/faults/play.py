@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from devstack.endurance.calls import Connection
@@ -79,6 +79,7 @@ def play(row: Row, world: World) -> list[str]:
     for each in neighbours.values():
         each.start()
     try:
+        _wait_for(neighbours.values())  # they have begun, with all that this takes, before anything is wrong
         _disturb(row, world, seen, neighbours, victim)
         _go_on(row, world, seen, victim)
     finally:
@@ -111,9 +112,11 @@ def _disturb(row: Row, world: World, seen: Seen, neighbours: dict[str, Neighbour
         with world.held(victim) as held, _asking(seen, ask) as asking:
             held.wait()
             with inject(world, row.moment):
+                seen.since = time.monotonic()
                 held.go_on()
                 asking.join()
                 _wait_for_others(row, neighbours, victim)
+                seen.until = time.monotonic()
         return
     with inject(world, row.moment) as own:
         seen.since = time.monotonic()
@@ -164,11 +167,14 @@ def _asking(seen: Seen, ask: Callable[[], str]) -> Iterator[threading.Thread]:
 
 def _wait_for_others(row: Row, neighbours: dict[str, Neighbour], victim: str) -> None:
     """Give those who are to be served meanwhile the time to ask once; the fault still holds."""
-    since, end = time.monotonic(), time.monotonic() + NEIGHBOUR_SECONDS
-    if row.others == "out":
-        return
-    wanted = [each for name, each in neighbours.items() if row.others != "other services served" or name != victim]
-    while not all(each.served_since(since) for each in wanted) and time.monotonic() < end:
+    if row.others != "out":
+        _wait_for(each for name, each in neighbours.items() if row.others != "other services served" or name != victim)
+
+
+def _wait_for(wanted: Iterable[Neighbour]) -> None:
+    """Return when each of these has asked and been served, or after a while."""
+    since, waiting = time.monotonic(), list(wanted)
+    while not all(each.served_since(since) for each in waiting) and time.monotonic() < since + NEIGHBOUR_SECONDS:
         time.sleep(0.02)
 
 
@@ -185,13 +191,13 @@ def _go_on(row: Row, world: World, seen: Seen, victim: str) -> None:
 
 def _beside(row: Row, neighbour: Neighbour, seen: Seen, *, same: bool) -> Iterator[str]:
     """Yield what an undisturbed caller may not have seen; of a start, only what was asked after it."""
-    since, until = (seen.since, seen.until) if row.moment == "at start" else (0.0, float("inf"))
-    ends = [ended for began, ended in neighbour.ends if since <= began < until]
+    meanwhile = [ended for began, ended in neighbour.ends if seen.since <= began < seen.until]
+    ends = meanwhile if row.moment == "at start" else [ended for _, ended in neighbour.ends]
     yield from (ended for ended in ends if ended.startswith(NEVER))
     if row.others == "out" or (row.others == "other services served" and same):
         return
-    if "verified" not in ends:
-        yield "was never served"
+    if "verified" not in meanwhile:
+        yield "was never served meanwhile"
     bad = [ended for ended in ends if ended != "verified"]
     if row.others == "served at a second try":
         again = list(itertools.pairwise(ends))
