@@ -15,8 +15,7 @@ ENDED = frozenset("ZX")
 
 def children(pid: int) -> list[int]:
     """Return the ids of the processes that a process, by any of its threads, has started and that are there."""
-    listed = (PROC / str(pid) / "task").glob("*/children")
-    return [int(child) for path in listed for child in path.read_text(encoding="ascii").split()]
+    return [int(child) for text in _of_threads(pid, "children") for child in text.split()]
 
 
 def family(pid: int) -> list[int]:
@@ -29,11 +28,7 @@ def family(pid: int) -> list[int]:
 
 def states(pid: int) -> set[str]:
     """Return the states of a process' threads, as proc(5) has them: `T` is stopped, `Z` ended and not waited for."""
-    found = set()
-    for path in (PROC / str(pid) / "task").glob("*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
-            found.add(path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0])
-    return found
+    return {text.rpartition(")")[2].split()[0] for text in _of_threads(pid, "stat")}
 
 
 def runs(pid: int) -> bool:
@@ -69,6 +64,14 @@ def kill(pids: Sequence[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     _wait(pids, ENDED)
+
+
+def _of_threads(pid: int, file: str) -> Iterator[str]:
+    """Yield what a file of /proc says of each thread of a process: of those that do not end meanwhile."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in (PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                yield (thread / file).read_text(encoding="ascii", errors="replace")
 
 
 def _wait(pids: Sequence[int], wanted: Set[str]) -> None:
