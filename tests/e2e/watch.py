@@ -4,6 +4,7 @@ Runs there, not here. The worker is the image's own `__main__.py`, which lies be
 What is found is one line, `WORKER {...}`, once the worker listens and nobody is connected to it.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -35,7 +36,11 @@ def core_limits() -> list[str]:
 
 
 def descriptors() -> dict[int, str]:
-    return {int(entry.name): os.readlink(entry) for entry in (PROC / "fd").iterdir()}
+    held = {}
+    for entry in (PROC / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the worker closes some while it boots
+            held[int(entry.name)] = os.readlink(entry)
+    return held
 
 
 def sockets_of_all_families() -> int:
@@ -65,9 +70,13 @@ def manifest_register() -> dict[str, object]:
 
 
 def listening() -> bool:
-    """Whether the worker has given up its rights and has one socket, while there is no other one in the enclave."""
-    held = [target for target in descriptors().values() if target.startswith("socket:")]
-    return status()["Uid"].split()[0] != "0" and len(held) == 1 and sockets_of_all_families() == 1
+    """Whether the worker has given up its rights and listens, while there is no other socket in the enclave."""
+    held = [number for number, target in descriptors().items() if target.startswith("socket:")]
+    if status()["Uid"].split()[0] == "0" or len(held) != 1 or sockets_of_all_families() != 1:
+        return False
+    with contextlib.suppress(OSError, ValueError):  # closed meanwhile, so it was another one
+        return bool(describe(held[0])["listens"])
+    return False
 
 
 def watch() -> None:
