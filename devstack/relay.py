@@ -149,7 +149,7 @@ class Relay:
         except OSError:  # the poll interval passed, or the client went away before accept
             return None
         client.settimeout(None)
-        return _at_once(client) if isinstance(self._listen, tuple) else client
+        return client
 
     def _serve(self, client: socket.socket) -> None:
         try:
@@ -222,7 +222,7 @@ def _listening(endpoint: Endpoint) -> socket.socket:
                 listener.bind((endpoint.cid, endpoint.port))
             case tuple():
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(endpoint)
+                _at_once(listener).bind(endpoint)  # what it accepts inherits that
             case GuestPort():
                 raise ValueError("a virtual machine's port is its own to listen on")
         listener.listen(128)

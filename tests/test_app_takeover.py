@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.processes import children
+from devstack.processes import children, runs
 from tests.fake_enclave import FakeEnclave, keeps, wait_until
 from tests.parent import CHECKOUT, Answer
 from tests.test_app_keepalive import ask
@@ -93,10 +93,7 @@ class Host:
 
     def ended(self, pid: int) -> bool:
         self.process.poll()
-        try:
-            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-        except FileNotFoundError:
-            return True
+        return not runs(pid)
 
     def close(self) -> None:
         try:

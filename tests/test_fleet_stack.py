@@ -7,7 +7,6 @@ is, so that what one of them shows is waited for until all of them do.
 import base64
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +22,7 @@ import requests
 
 from devstack import __main__ as commands
 from devstack.hmrc import Hmrc
-from devstack.processes import children, stopped
+from devstack.processes import children, kill, stopped
 from devstack.stack import Stack
 from tests.conftest import SLOW_PATH, SlowVies
 from tests.fake_enclave import wait_until
@@ -250,8 +249,7 @@ def test_a_process_that_was_killed_holds_up_no_drain(stack: Stack, slow: SlowVie
     for _ in callers:
         assert slow.waiting.acquire(timeout=10)
     killed = processes(stack)
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+    kill(killed)
     wait_until(lambda: len(set(processes(stack)) - set(killed)) == 2, seconds=20)
     settled(lambda: requests.get(f"{stack.url}/readyz", timeout=20).ok)
     assert drain(stack, "16", "--wait", "10").returncode == 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.callers.registry import MAX_CALLERS
-from devstack.processes import children
+from devstack.processes import children, kill
 from tests.fake_enclave import ANSWER, PING, PONG, FakeEnclave, Peer, Script, keeps, wait_until
 from tests.gate_kit import SICAE_URL, TOKEN, bearer, token_toml
 from tests.parent import CHECKOUT, LEAST, Answer, Gunicorn
@@ -104,7 +104,7 @@ def test_what_a_killed_process_held_comes_back_and_the_other_goes_on(tmp_path: P
         assert statuses([Asked(gunicorn, SICAE, TOKEN)]) == [429]
         free = 0
         for killed in servers(gunicorn):
-            os.kill(killed, signal.SIGKILL)
+            kill([killed])
             soon(lambda gone=killed: gone not in servers(gunicorn) and len(servers(gunicorn)) == 2)  # type: ignore[misc]
             lost = [each for each in held if ended(each)]
             held = [each for each in held if each not in lost]
@@ -208,7 +208,7 @@ def test_a_reload_takes_the_new_callers_and_a_broken_file_leaves_those_of_before
         file.write_text(token_toml("b", "second"))
         reload(gunicorn)
         assert statuses([Asked(gunicorn, LEAST, token) for token in ("first", "second")]) == [401, 200]
-        os.kill(servers(gunicorn)[0], signal.SIGKILL)
+        kill(servers(gunicorn)[:1])
         file.write_text("half writ")  # nobody reads it before the next reload
         assert statuses([Asked(gunicorn, LEAST, "second")]) == [200]
 

@@ -98,7 +98,6 @@ def play(row: Row, world: World) -> list[str]:
 
 
 def _disturb(row: Row, world: World, seen: Seen, neighbours: dict[str, Neighbour], victim: str) -> None:
-    inject = INJECTORS[row.component, row.fault]
     world.connection.close()
 
     def ask() -> str:
@@ -111,22 +110,30 @@ def _disturb(row: Row, world: World, seen: Seen, neighbours: dict[str, Neighbour
     if row.moment == "while waiting" and not _asks_itself(row):
         with world.held(victim) as held, _asking(seen, ask) as asking:
             held.wait()
-            with inject(world, row.moment):
-                seen.since = time.monotonic()
+            with _broken(row, world, seen, neighbours, victim):
                 held.go_on()
                 asking.join()
-                _wait_for_others(row, neighbours, victim)
-                seen.until = time.monotonic()
         return
-    with inject(world, row.moment) as own:
-        seen.since = time.monotonic()
+    with _broken(row, world, seen, neighbours, victim) as own:
         posted = world.posted
         with _asking(seen, own or ask) as asking:
             asking.join()
         if world.posted > posted + 1:
             seen.problems.append("one question reached the upstream twice")
         seen.problems += _ask_again(row, seen, own or ask)
-        _wait_for_others(row, neighbours, victim)
+
+
+@contextlib.contextmanager
+def _broken(
+    row: Row, world: World, seen: Seen, neighbours: dict[str, Neighbour], victim: str
+) -> Iterator[Callable[[], str] | None]:
+    """What the row breaks is broken, until those who are to be served meanwhile have had the time to ask once."""
+    with INJECTORS[row.component, row.fault](world, row.moment) as own:
+        seen.since = time.monotonic()
+        yield own
+        if row.others != "out":
+            victims = (victim,) if row.others == "other services served" else ()
+            _wait_for(each for name, each in neighbours.items() if name not in victims)
         seen.until = time.monotonic()
 
 
@@ -163,12 +170,6 @@ def _asking(seen: Seen, ask: Callable[[], str]) -> Iterator[threading.Thread]:
         yield thread
     finally:
         thread.join()
-
-
-def _wait_for_others(row: Row, neighbours: dict[str, Neighbour], victim: str) -> None:
-    """Give those who are to be served meanwhile the time to ask once; the fault still holds."""
-    if row.others != "out":
-        _wait_for(each for name, each in neighbours.items() if row.others != "other services served" or name != victim)
 
 
 def _wait_for(wanted: Iterable[Neighbour]) -> None:

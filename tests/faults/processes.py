@@ -62,14 +62,14 @@ def kill_server(world: World, _: str) -> Iterator[Ask | None]:
 def stop_server(world: World, moment: str) -> Iterator[Ask | None]:
     """It stands still: for ever in the eyes of who asks another, for a moment where it has the question."""
     pid = serving(world)
-    if moment != "while waiting":
-        world.connection.close()
+    if moment == "while waiting":
+        with stopped([pid]):
+            time.sleep(PAUSE_SECONDS)
+        yield None
+        return
+    world.connection.close()
     with stopped([pid]):
-        if moment != "while waiting":
-            yield None
-            return
-        time.sleep(PAUSE_SECONDS)
-    yield None
+        yield None
 
 
 @fault("parent", "reloaded")
